@@ -207,9 +207,19 @@ check_reply(const VrdCall *call, const VrdMessage *reply, const Open *open,
     request.flags = open->flags;
     request.size = open->size;
     memcpy(request.payload, open->head, HEAD_BYTES);
-    return call->table == VRD_CALL_FRONTEND
-               ? vrd_request_check_reply(reply, &request, error)
-               : vrd_request_check_backend_reply(reply, &request, error);
+    if (call->table == VRD_CALL_FRONTEND
+            ? !vrd_request_check_reply(reply, &request, error)
+            : !vrd_request_check_backend_reply(reply, &request, error)) {
+        return FALSE;
+    }
+    /* The row of SET_LOG_BASE allows more than an ack. */
+    if (open->ack && (reply->size != sizeof(uint64_t) || reply->n_fds != 0)) {
+        g_set_error(error, VRD_ERROR, VRD_ERROR_PROTOCOL,
+                    "ack of %s: %u bytes and %u descriptors, allowed 8 and 0",
+                    request_name(call, open->request), reply->size, reply->n_fds);
+        return FALSE;
+    }
+    return TRUE;
 }
 
 static void
@@ -268,8 +278,6 @@ vrd_call_new(sd_event *event, int fd, VrdCallTable table, VrdCallLost lost,
 void
 vrd_call_free(VrdCall *call)
 {
-    g_autoptr(GError) reason = NULL;
-
     if (!call || call->freed) {
         return;
     }
