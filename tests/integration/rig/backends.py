@@ -13,6 +13,9 @@ QSD = os.environ.get('QSD', 'qemu-storage-daemon')
 TESTPMD = os.environ.get('TESTPMD', 'dpdk-testpmd')
 VIRTIOFSD = os.environ.get('VIRTIOFSD', '/usr/lib/qemu/virtiofsd')
 
+# The prompt has no newline, so the answer to a further command marks the end of one.
+END_OF_ANSWER = r'forwarding lcores'
+
 # Runs of one process need a prefix of their own each: DPDK names its files by it.
 _serial = 0
 
@@ -92,8 +95,7 @@ class Testpmd(Process):
         """Counters of each port: a list of packets.Port."""
         since = self.mark()
         self.type('show port stats all\nshow config cores\n')
-        # The prompt is not ended by a newline, so the next command's answer marks the end.
-        self.wait(r'Logical Core|parameter fwd|forwarding cores|Bad arguments|lcore', 10, since)
+        self.wait(END_OF_ANSWER, 10, since)
         with self.changed:
             text = '\n'.join(line for _, line in self.lines[since:])
         return packets.ports(text)
@@ -102,7 +104,7 @@ class Testpmd(Process):
         """Packets of each queue: {('rx', 0): n, ('tx', 0): n, ...}."""
         since = self.mark()
         self.type('show port xstats %d\nshow config cores\n' % port)
-        self.wait(r'Logical Core|parameter fwd|forwarding cores|Bad arguments|lcore', 10, since)
+        self.wait(END_OF_ANSWER, 10, since)
         with self.changed:
             text = '\n'.join(line for _, line in self.lines[since:])
         return packets.queues(text)

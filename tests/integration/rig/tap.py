@@ -50,6 +50,12 @@ class Case:
         self.things.append(thing)
         return thing
 
+    def finish(self):
+        """Last checks of a case that passed so far."""
+        for thing in reversed(self.things):
+            if hasattr(thing, 'finish'):
+                thing.finish()
+
     def end(self):
         for thing in reversed(self.things):
             try:
@@ -121,6 +127,7 @@ def _run_one(registered, direct):
     signal.alarm(registered.limit)
     try:
         registered.function(run, **registered.arguments)
+        run.finish()
         return True, '', ''
     except Skip as why:
         return True, ' # SKIP %s' % why, ''
