@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 /*
- * Is a peer's descriptor what its message promises? Asked without a call that could block.
+ * Is a peer's descriptor what its message promises? Asked without a call that could
+ * block.
  * @fd: (borrowed) foreign; @what: how an error names it ("kick descriptor of ring 3").
  * Errors: VRD_ERROR_PROTOCOL naming the kind found and the one allowed.
  */

@@ -12,9 +12,9 @@
 #include "base/error.h"
 #include "model/fdcheck.h"
 
-#define ADDR_FLAG_LOG    1u
-#define SPLIT_BASE_MAX   0xffffu
-#define PACKED_INDEX     0x7fffu /* without the wrap counter above it */
+#define ADDR_FLAG_LOG     1u
+#define SPLIT_BASE_MAX    0xffffu
+#define PACKED_INDEX      0x7fffu /* without the wrap counter above it */
 #define PACKED_USED_SHIFT 16
 
 static const char *const file_names[VRD_RING_N_FILES] = {
@@ -129,7 +129,8 @@ check_packed_index(const VrdRing *ring, const char *name, uint32_t index, GError
         return TRUE;
     }
     g_set_error(error, VRD_ERROR, VRD_ERROR_PROTOCOL,
-                "ring %u: base has %s index %" PRIu32 ", allowed is below its size %" PRIu32,
+                "ring %u: base has %s index %" PRIu32
+                ", allowed is below its size %" PRIu32,
                 ring->index, name, index, ring->size);
     return FALSE;
 }
@@ -139,8 +140,8 @@ check_base(const VrdRing *ring, uint32_t base, gboolean packed, GError **error)
 {
     if (packed) {
         return check_packed_index(ring, "avail", base & PACKED_INDEX, error) &&
-               check_packed_index(ring, "used", (base >> PACKED_USED_SHIFT) & PACKED_INDEX,
-                                  error);
+               check_packed_index(ring, "used",
+                                  (base >> PACKED_USED_SHIFT) & PACKED_INDEX, error);
     }
     if (base > SPLIT_BASE_MAX) {
         g_set_error(error, VRD_ERROR, VRD_ERROR_PROTOCOL,
@@ -338,7 +339,8 @@ vrd_ring_start(VrdRing *ring, gboolean packed, const VrdMemtable *memory, GError
 {
     /* Size, base and features may have come in any order: what each setter could not see
      * is held together here. */
-    if (!check_ready(ring, memory, error) || !check_size(ring, ring->size, packed, error) ||
+    if (!check_ready(ring, memory, error) ||
+        !check_size(ring, ring->size, packed, error) ||
         !check_base(ring, ring->base, packed, error) ||
         !check_areas(ring, &ring->addr, packed, error) ||
         !check_log_addr(ring, &ring->addr, packed, error) ||
@@ -376,7 +378,8 @@ void
 vrd_ring_remap(VrdRing *ring, gboolean packed, const VrdMemtable *memory)
 {
     gboolean mapped = ring->has_addr && ring->size != 0 && has_regions(memory) &&
-                      check_mapped(ring, &ring->addr, packed, memory, VRD_ERROR_STATE, NULL);
+                      check_mapped(ring, &ring->addr, packed, memory, VRD_ERROR_STATE,
+                                   NULL);
 
     if (ring->mapped != mapped) {
         ring->mapped = mapped;
