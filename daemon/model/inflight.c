@@ -11,6 +11,8 @@
 #include "base/error.h"
 #include "model/fdcheck.h"
 
+static uint64_t last_serial;
+
 #define QUEUE_ALIGNMENT  64u
 #define PACKED_HEADER    32u /* 29 bytes, entries aligned to 8 */
 #define PACKED_ENTRY     32u
@@ -101,4 +103,5 @@ vrd_inflight_set(VrdInflight *inflight, int fd, const VrdPayloadInflight *geomet
     vrd_closer_take(&inflight->fd);
     inflight->fd = fd;
     inflight->geometry = *geometry;
+    inflight->serial = ++last_serial;
 }

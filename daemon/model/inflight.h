@@ -10,6 +10,7 @@
 typedef struct {
     int fd; /* (owned) -1: there is none */
     VrdPayloadInflight geometry;
+    uint64_t serial; /* another one at each vrd_inflight_set() */
 } VrdInflight;
 
 void vrd_inflight_init(VrdInflight *inflight);

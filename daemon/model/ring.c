@@ -12,6 +12,8 @@
 #include "base/error.h"
 #include "model/fdcheck.h"
 
+static uint64_t last_serial;
+
 #define ADDR_FLAG_LOG     1u
 #define SPLIT_BASE_MAX    0xffffu
 #define PACKED_INDEX      0x7fffu /* without the wrap counter above it */
@@ -301,6 +303,7 @@ vrd_ring_set_file(VrdRing *ring, VrdRingFileKind kind, int fd, GError **error)
     vrd_closer_take(&file->fd);
     file->fd = fd;
     file->state = fd >= 0 ? VRD_RING_FILE_FD : VRD_RING_FILE_NONE;
+    file->serial = ++last_serial;
     touch(ring);
     return TRUE;
 }

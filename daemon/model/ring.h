@@ -19,7 +19,8 @@ typedef enum {
 
 typedef struct {
     VrdRingFileState state;
-    int fd; /* (owned) -1 unless FD */
+    int fd;          /* (owned) -1 unless FD */
+    uint64_t serial; /* another one at each message: tells the descriptors apart */
 } VrdRingFile;
 
 typedef enum {

@@ -28,7 +28,8 @@ typedef enum {
 
 typedef struct {
     VrdEffectKind kind;
-    uint32_t ring;       /* RING_STOP */
-    gboolean waits;      /* the VMM waits for the outcome */
-    VrdMessage *message; /* (borrowed, during the call) the request with its descriptors */
+    uint32_t ring;  /* RING_STOP */
+    gboolean waits; /* the VMM waits for the outcome */
+    VrdMessage
+        *message; /* (borrowed, during the call) the request with its descriptors */
 } VrdEffect;

@@ -25,8 +25,8 @@ get_config(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **er
     VrdMessage reply;
 
     vrd_payload_get_config(message, &config);
-    if (!is_fresh ||
-        !vrd_configspace_read(&device->config, config.offset, config.bytes, config.size)) {
+    if (!is_fresh || !vrd_configspace_read(&device->config, config.offset, config.bytes,
+                                           config.size)) {
         effect->kind = VRD_EFFECT_CONFIG_READ;
         return TRUE;
     }
@@ -92,10 +92,10 @@ get_inflight_fd(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError
     geometry.mmap_size = vrd_inflight_bytes(geometry.n_queues, geometry.queue_size,
                                             vrd_device_is_packed(device));
     geometry.mmap_offset = 0;
-    if (!vrd_inflight_check(-1, &geometry, vrd_device_is_packed(device),
-                            vrd_offer_n_rings(&device->offer, device->kind,
-                                              device->n_queues_max),
-                            error)) {
+    if (!vrd_inflight_check(
+            -1, &geometry, vrd_device_is_packed(device),
+            vrd_offer_n_rings(&device->offer, device->kind, device->n_queues_max),
+            error)) {
         g_prefix_error(error, "GET_INFLIGHT_FD: ");
         return FALSE;
     }
@@ -110,10 +110,10 @@ set_inflight_fd(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError
     VrdPayloadInflight geometry;
 
     vrd_payload_get_inflight(message, &geometry);
-    if (!vrd_inflight_check(message->fds[0], &geometry, vrd_device_is_packed(device),
-                            vrd_offer_n_rings(&device->offer, device->kind,
-                                              device->n_queues_max),
-                            error)) {
+    if (!vrd_inflight_check(
+            message->fds[0], &geometry, vrd_device_is_packed(device),
+            vrd_offer_n_rings(&device->offer, device->kind, device->n_queues_max),
+            error)) {
         g_prefix_error(error, "SET_INFLIGHT_FD: ");
         return FALSE;
     }
@@ -136,9 +136,10 @@ state_fd(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **erro
         return FALSE;
     }
     if (kind != VRD_FD_PIPE && kind != VRD_FD_SOCKET) {
-        g_set_error(error, VRD_ERROR, VRD_ERROR_PROTOCOL,
-                    "SET_DEVICE_STATE_FD: descriptor is a %s, allowed is a pipe or socket",
-                    vrd_fd_kind_name(kind));
+        g_set_error(
+            error, VRD_ERROR, VRD_ERROR_PROTOCOL,
+            "SET_DEVICE_STATE_FD: descriptor is a %s, allowed is a pipe or socket",
+            vrd_fd_kind_name(kind));
         return FALSE;
     }
     if (vrd_device_n_started(device) > 0) {
@@ -183,7 +184,8 @@ net_set_mtu(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **e
 }
 
 static gboolean
-set_backend_req_fd(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error)
+set_backend_req_fd(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect,
+                   GError **error)
 {
     VrdFdKind kind = vrd_fd_kind(message->fds[0]);
 

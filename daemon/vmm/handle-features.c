@@ -34,14 +34,16 @@ set_features(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **
 }
 
 static gboolean
-get_protocol_features(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error)
+get_protocol_features(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect,
+                      GError **error)
 {
     vrd_vmm_link_answer_u64(link, vrd_vmm_link_device(link)->offer.protocol_features);
     return TRUE;
 }
 
 static gboolean
-set_protocol_features(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error)
+set_protocol_features(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect,
+                      GError **error)
 {
     if (!vrd_device_set_protocol_features(vrd_vmm_link_device(link),
                                           vrd_payload_get_u64(message), error)) {
@@ -59,7 +61,8 @@ get_queue_num(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError *
 }
 
 static gboolean
-get_max_mem_slots(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error)
+get_max_mem_slots(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect,
+                  GError **error)
 {
     vrd_vmm_link_answer_u64(link, vrd_vmm_link_device(link)->offer.n_mem_slots);
     return TRUE;

@@ -43,8 +43,8 @@ set_mem_table(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError *
 
     vrd_payload_get_memory(message, &memory);
     for (unsigned i = 0; i < memory.n_regions; i++) {
-        if (!add_region(device, table, &memory.regions[i], vrd_message_take_fd(message, i),
-                        "SET_MEM_TABLE", error)) {
+        if (!add_region(device, table, &memory.regions[i],
+                        vrd_message_take_fd(message, i), "SET_MEM_TABLE", error)) {
             return FALSE;
         }
     }
@@ -56,7 +56,8 @@ set_mem_table(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError *
 static VrdMemtable *
 copy_table(const VrdDevice *device)
 {
-    return device->memory != NULL ? vrd_memtable_copy(device->memory) : vrd_memtable_new();
+    return device->memory != NULL ? vrd_memtable_copy(device->memory)
+                                  : vrd_memtable_new();
 }
 
 static gboolean
@@ -128,10 +129,7 @@ set_log_fd(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **er
 }
 
 const VrdHandlerRow vrd_handle_memory_rows[] = {
-    {VRD_REQUEST_SET_MEM_TABLE, set_mem_table},
-    {VRD_REQUEST_ADD_MEM_REG, add_mem_reg},
-    {VRD_REQUEST_REM_MEM_REG, rem_mem_reg},
-    {VRD_REQUEST_SET_LOG_BASE, set_log_base},
-    {VRD_REQUEST_SET_LOG_FD, set_log_fd},
-    {0, NULL},
+    {VRD_REQUEST_SET_MEM_TABLE, set_mem_table}, {VRD_REQUEST_ADD_MEM_REG, add_mem_reg},
+    {VRD_REQUEST_REM_MEM_REG, rem_mem_reg},     {VRD_REQUEST_SET_LOG_BASE, set_log_base},
+    {VRD_REQUEST_SET_LOG_FD, set_log_fd},       {0, NULL},
 };

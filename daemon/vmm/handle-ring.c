@@ -79,8 +79,8 @@ set_addr(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **erro
     ring = find(link, message, addr.index, error);
     if (ring == NULL ||
         !named(message,
-               vrd_ring_set_addr(ring, &addr, vrd_device_is_packed(device), device->memory,
-                                 error),
+               vrd_ring_set_addr(ring, &addr, vrd_device_is_packed(device),
+                                 device->memory, error),
                error)) {
         return FALSE;
     }

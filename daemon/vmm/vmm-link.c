@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The VMM link. Its road: a whole message from the stream; the row; the gate; the handler;
- * then the answer, or an effect that the owner ends. While an effect is in work the
- * socket is not read, so the VMM can never see two of its requests reordered.
+ * The VMM link. Its road: a whole message from the stream; the row; the gate; the
+ * handler; then the answer, or an effect that the owner ends. While an effect is in work
+ * the socket is not read, so the VMM can never see two of its requests reordered.
  */
 #include "vmm/vmm-link.h"
 
@@ -28,8 +28,8 @@ struct VrdVmmLink {
     gboolean busy;
     gboolean answered;
     uint32_t request;
-    gboolean has_reply;   /* a reply of its own is due */
-    gboolean wants_ack;   /* else: an ack is due */
+    gboolean has_reply; /* a reply of its own is due */
+    gboolean wants_ack; /* else: an ack is due */
 };
 
 static VrdHandler
@@ -158,9 +158,9 @@ vrd_vmm_link_fail(VrdVmmLink *link, const GError *reason)
     if (reason != NULL) {
         vrd_stream_fail(link->stream, reason);
     } else {
-        g_autoptr(GError) error =
-            g_error_new(VRD_ERROR, VRD_ERROR_STATE, "%s cannot be answered",
-                        vrd_request_name(link->request));
+        g_autoptr(GError)
+            error = g_error_new(VRD_ERROR, VRD_ERROR_STATE, "%s cannot be answered",
+                                vrd_request_name(link->request));
 
         vrd_stream_fail(link->stream, error);
     }
@@ -213,9 +213,9 @@ prepare(VrdVmmLink *link, const VrdMessage *message, GError **error)
     if (!vrd_request_check(message, error)) {
         return FALSE;
     }
-    link->has_reply =
-        row->answer == VRD_ANSWER_VALUE ||
-        (row->answer == VRD_ANSWER_LOG && vrd_device_has(link->device, row->needs));
+    link->has_reply = row->answer == VRD_ANSWER_VALUE ||
+                      (row->answer == VRD_ANSWER_LOG &&
+                       vrd_device_has(link->device, row->needs));
     link->wants_ack = !link->has_reply && vrd_message_needs_reply(message) &&
                       vrd_device_has(link->device, VRD_PROTOCOL_F_REPLY_ACK);
     if (!check_gate(link, row, error)) {
@@ -287,8 +287,8 @@ static int
 on_first_message_time(sd_event_source *source, uint64_t now_us, void *user_data)
 {
     VrdVmmLink *link = user_data;
-    g_autoptr(GError) error =
-        g_error_new(VRD_ERROR, VRD_ERROR_TIMEOUT, "no message after the connection");
+    g_autoptr(GError) error = g_error_new(VRD_ERROR, VRD_ERROR_TIMEOUT,
+                                          "no message after the connection");
 
     vrd_stream_fail(link->stream, error);
     return 0;

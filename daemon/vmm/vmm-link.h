@@ -9,10 +9,10 @@
 #include "vmm/effect.h"
 
 /*
- * The VMM link: here vringd is the back-end (spec "Front-end message types"). Each request
- * is held against its row, its gate and the model; then it edits the model, and the
- * owner carries out what it asks for beyond. One request is in work at a time: the next
- * one is read when the answer of this one is out.
+ * The VMM link: here vringd is the back-end (spec "Front-end message types"). Each
+ * request is held against its row, its gate and the model; then it edits the model, and
+ * the owner carries out what it asks for beyond. One request is in work at a time: the
+ * next one is read when the answer of this one is out.
  */
 typedef struct VrdVmmLink VrdVmmLink;
 
@@ -40,7 +40,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrdVmmLink, vrd_vmm_link_free)
 /* A request is in work: an effect has not been finished. */
 gboolean vrd_vmm_link_is_busy(const VrdVmmLink *link);
 
-/* It is done. @error: (nullable) what the VMM is told: a non-zero ack, if it asked for one */
+/* It is done. @error: (nullable) what the VMM is told: a non-zero ack, if it asked for
+ * one */
 void vrd_vmm_link_finish(VrdVmmLink *link, const GError *error);
 
 /* It is done, with this payload and descriptors; @reply: (borrowed) header set here */
