@@ -12,8 +12,8 @@
  */
 typedef struct {
     gboolean started;
-    gboolean enabled;      /* value of the last SET_VRING_ENABLE */
-    VrdPayloadAddr addr;   /* of a started ring */
+    gboolean enabled;    /* value of the last SET_VRING_ENABLE */
+    VrdPayloadAddr addr; /* of a started ring */
     uint64_t serials[VRD_RING_N_FILES];
 } VrdAppliedRing;
 

@@ -11,7 +11,8 @@
 static gboolean
 has_enable(const VrdApply *apply)
 {
-    return (apply->applied->features & VRD_FEATURE_BIT(VRD_VIRTIO_F_PROTOCOL_FEATURES)) != 0;
+    return (apply->applied->features & VRD_FEATURE_BIT(VRD_VIRTIO_F_PROTOCOL_FEATURES)) !=
+           0;
 }
 
 static void

@@ -13,9 +13,9 @@
 #include "wire/request.h"
 
 /* Bits that are ours to use whatever the VMM can. */
-#define OWN_BITS                                                           \
-    (VRD_FEATURE_BIT(VRD_PROTOCOL_F_MQ) | VRD_FEATURE_BIT(VRD_PROTOCOL_F_LOG_SHMFD) | \
-     VRD_FEATURE_BIT(VRD_PROTOCOL_F_REPLY_ACK) |                           \
+#define OWN_BITS                                                                         \
+    (VRD_FEATURE_BIT(VRD_PROTOCOL_F_MQ) | VRD_FEATURE_BIT(VRD_PROTOCOL_F_LOG_SHMFD) |    \
+     VRD_FEATURE_BIT(VRD_PROTOCOL_F_REPLY_ACK) |                                         \
      VRD_FEATURE_BIT(VRD_PROTOCOL_F_RESET_DEVICE))
 
 uint64_t
@@ -154,10 +154,11 @@ add_table(VrdApply *apply, const VrdMemtable *table)
     VrdMessage message;
 
     if (memory.n_regions == 0 || memory.n_regions > VRD_PAYLOAD_REGIONS_MAX) {
-        g_set_error(&apply->error, VRD_ERROR, VRD_ERROR_UNSUPPORTED,
-                    "a memory table of %u regions cannot be sent to a backend without memory "
-                    "slots, allowed 1 to %u",
-                    memory.n_regions, VRD_PAYLOAD_REGIONS_MAX);
+        g_set_error(
+            &apply->error, VRD_ERROR, VRD_ERROR_UNSUPPORTED,
+            "a memory table of %u regions cannot be sent to a backend without memory "
+            "slots, allowed 1 to %u",
+            memory.n_regions, VRD_PAYLOAD_REGIONS_MAX);
         return FALSE;
     }
     vrd_message_init(&message, VRD_REQUEST_SET_MEM_TABLE);

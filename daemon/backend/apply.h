@@ -9,14 +9,14 @@
  * The difference between the model and what a backend has been told, as messages.
  */
 typedef struct {
-    VrdDevice *device;    /* what is wanted */
-    VrdApplied *applied;  /* what the backend has; brought up to date */
-    VrdBatch *batch;      /* where the messages go */
-    unsigned memory_ms;   /* deadline of a memory table */
-    int channel_fd;       /* (borrowed) backend's end of the channel, -1: none */
+    VrdDevice *device;   /* what is wanted */
+    VrdApplied *applied; /* what the backend has; brought up to date */
+    VrdBatch *batch;     /* where the messages go */
+    unsigned memory_ms;  /* deadline of a memory table */
+    int channel_fd;      /* (borrowed) backend's end of the channel, -1: none */
     gboolean has_rarp;
     uint64_t rarp;
-    GError *error;        /* (out) something cannot be said to this backend */
+    GError *error; /* (out) something cannot be said to this backend */
 } VrdApply;
 
 /* What we ack to a backend when the VMM has acked what the model says. */

@@ -26,9 +26,10 @@ typedef struct {
     VrdMessage held; /* the last message: sent when it is known whether another follows */
 } VrdBatch;
 
-/* @done: called if vrd_batch_end() returns TRUE; at once after a failure, else at the end */
-void vrd_batch_begin(VrdBatch *batch, VrdCall *call, gboolean can_ack, unsigned timeout_ms,
-                     VrdBatchDone done, gpointer user_data);
+/* @done: called if vrd_batch_end() returns TRUE; at once after a failure, else at the end
+ */
+void vrd_batch_begin(VrdBatch *batch, VrdCall *call, gboolean can_ack,
+                     unsigned timeout_ms, VrdBatchDone done, gpointer user_data);
 /* @message: (borrowed) descriptors too, until the next call of this header */
 void vrd_batch_add(VrdBatch *batch, const VrdMessage *message);
 /* The outcome of what was added so far is needed, and the deadline is @timeout_ms. */

@@ -39,7 +39,8 @@ typedef struct {
 typedef void (*VrdSessionDone)(const GError *error, gpointer user_data);
 typedef void (*VrdSessionBase)(uint32_t base, const GError *error, gpointer user_data);
 /* @reply: as in VrdCallDone */
-typedef void (*VrdSessionReply)(VrdMessage *reply, const GError *error, gpointer user_data);
+typedef void (*VrdSessionReply)(VrdMessage *reply, const GError *error,
+                                gpointer user_data);
 
 /*
  * vrd_session_new - begin to negotiate on a connected socket
