@@ -279,9 +279,6 @@ vrd_bus_free(VrdBus *bus)
     if (bus == NULL) {
         return;
     }
-    if (bus->connection != NULL) {
-        sd_bus_flush(bus->connection);
-    }
     if (bus->objects != NULL) {
         drop_connection(bus);
         vrd_objects_free(bus->objects);

@@ -20,6 +20,7 @@ typedef struct {
     const VrdInterface *interface;
     const VrdInterfaceMethod *method;
     sd_bus_message *call; /* (owned) */
+    sd_bus_slot *slot;    /* (owned) of the question to the bus */
 } Pending;
 
 VrdObjects *
@@ -56,13 +57,21 @@ run(VrdObjects *objects, gpointer target, const VrdInterfaceMethod *method,
 }
 
 static void
-free_pending(void *data)
+free_pending(Pending *pending)
 {
-    Pending *pending = data;
-
-    pending->objects->n_pending--;
+    g_queue_remove(&pending->objects->pending, pending);
     sd_bus_message_unref(pending->call);
+    sd_bus_slot_unref(pending->slot);
     g_free(pending);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pending, free_pending)
+
+void
+vrd_interface_cancel(VrdObjects *objects)
+{
+    while (!g_queue_is_empty(&objects->pending)) {
+        free_pending(g_queue_peek_head(&objects->pending));
+    }
 }
 
 static gboolean
@@ -90,7 +99,7 @@ check_caller(sd_bus_message *answer, const Pending *pending, GError **error)
 static int
 on_caller(sd_bus_message *answer, void *user_data, sd_bus_error *bus_error)
 {
-    Pending *pending = user_data;
+    g_autoptr(Pending) pending = user_data;
     g_autoptr(GError) error = NULL;
     VrdObject *object;
 
@@ -115,35 +124,29 @@ static int
 ask_caller(VrdObjects *objects, const VrdInterface *interface,
            const VrdInterfaceMethod *method, sd_bus_message *call)
 {
-    sd_bus *bus = sd_bus_message_get_bus(call);
-    sd_bus_slot *slot = NULL;
-    Pending *pending;
+    g_autoptr(Pending) pending = NULL;
+    unsigned n_pending = g_queue_get_length(&objects->pending);
     int r;
 
-    if (objects->n_pending >= PENDING_MAX) {
+    if (n_pending >= PENDING_MAX) {
         return sd_bus_reply_method_errorf(
             call, VRD_BUS_ERROR_LIMIT, "%s.%s: %u calls are in work, that is the limit",
-            interface->name, method->name, objects->n_pending);
+            interface->name, method->name, n_pending);
     }
     pending = g_new0(Pending, 1);
     pending->objects = objects;
     pending->interface = interface;
     pending->method = method;
     pending->call = sd_bus_message_ref(call);
-    objects->n_pending++;
-    r = sd_bus_call_method_async(bus, &slot, "org.freedesktop.DBus",
-                                 "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                 "GetConnectionUnixUser", on_caller, pending, "s",
-                                 sd_bus_message_get_sender(call));
+    g_queue_push_tail(&objects->pending, pending);
+    r = sd_bus_call_method_async(
+        sd_bus_message_get_bus(call), &pending->slot, "org.freedesktop.DBus",
+        "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixUser",
+        on_caller, pending, "s", sd_bus_message_get_sender(call));
     if (r < 0) {
-        free_pending(pending);
         return r;
     }
-    /* From here on the bus owns the slot, and the slot @pending: gone with the bus too.
-     */
-    sd_bus_slot_set_destroy_callback(slot, free_pending);
-    sd_bus_slot_set_floating(slot, 1);
-    sd_bus_slot_unref(slot);
+    pending = NULL; /* on_caller() or vrd_interface_cancel() frees it */
     return 1;
 }
 

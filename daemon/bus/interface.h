@@ -59,8 +59,12 @@ typedef struct {
 /* (owned, g_free) the vtable that sd-bus wants; must outlive its use. */
 sd_bus_vtable *vrd_interface_vtable(const VrdInterface *interface);
 
-/* (owned by g_free, its strings borrowed) names of the properties that @aspects change. */
+/* (owned by g_free, its strings borrowed) names of the properties that @aspects change.
+ */
 char **vrd_interface_changed(const VrdInterface *interface, unsigned aspects);
 
 /* In a getter or a handler: what is on the bus. */
 VrdObjects *vrd_interface_objects(sd_bus *bus);
+
+/* Forget the calls whose caller is being asked for: the bus goes away. */
+void vrd_interface_cancel(VrdObjects *objects);

@@ -322,6 +322,7 @@ void
 vrd_objects_detach(VrdObjects *objects)
 {
     objects->bus = NULL;
+    vrd_interface_cancel(objects);
     for (unsigned i = 0; i < objects->changed->len; i++) {
         ((VrdObject *) g_ptr_array_index(objects->changed, i))->changed = 0;
     }

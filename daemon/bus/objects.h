@@ -32,7 +32,7 @@ struct VrdObjects {
     sd_event_source *turn;  /* (owned) sends the signals of this loop turn */
     sd_event_source *later; /* (owned) the same, while the bus does not take them */
     sd_bus_vtable *vtables[VRD_OBJECTS_N_INTERFACES]; /* (owned) */
-    unsigned n_pending; /* calls whose caller is being asked for */
+    GQueue pending; /* of interface.c: calls whose caller is being asked for */
     uint32_t n_devices_max;
     VrdBusReload reload;
     gpointer reload_data;
