@@ -47,6 +47,8 @@ class Relay:
     hide_log: answers SET_LOG_BASE itself and takes LOG_ALL away
     delay: {request: seconds} before a request goes on
     hang_up_at: the request at which the first connection is closed, on both sides
+
+    `seen` is every request so far, `answers` the last answer to each.
     """
 
     def __init__(self, case, front, back, hide_log=False, delay=None, hang_up_at=None):
@@ -55,6 +57,7 @@ class Relay:
         self.delay = dict(delay or {})
         self.hang_up_at = hang_up_at
         self.seen = []
+        self.answers = {}
         self.open = []
         if os.path.exists(front):
             os.unlink(front)
@@ -139,6 +142,7 @@ class Relay:
         try:
             while True:
                 message = _receive(back)
+                self.answers[message[0]] = message[2]
                 with to_front:
                     self._send(front, *message)
         except (Ended, OSError):
