@@ -42,13 +42,13 @@ def one_disk(case, jobs, reboots=False, cpus=1, **keys):
     return guest, disk, route
 
 
-@tap.case(limit=20)
+@tap.case(quick=True, limit=20)
 def boot_sector_does_verified_io(case):
     guest, _, _ = one_disk(case, None, boot=True)
     guest.says('boot-io ok', 15)
 
 
-@tap.case(limit=40)
+@tap.case(quick=True, limit=40)
 def linux_writes_and_reads_on_four_queues(case):
     guest, _, _ = one_disk(case, 'blk', cpus=4, queues=4)
     found = guest.says(r'blk (ok|bad).*queues=(\d+)', 30)
@@ -163,7 +163,7 @@ def second_qemu_on_a_busy_disk_is_refused_and_the_first_goes_on(case):
     guest.expect_no_faults()
 
 
-@tap.case(limit=90)
+@tap.case(quick=True, limit=90)
 def forty_guests_at_once(case):
     count = 40
     route = Route(case)

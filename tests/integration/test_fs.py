@@ -28,7 +28,7 @@ def start(case, jobs):
     return guest, share, device, route
 
 
-@tap.case(limit=60)
+@tap.case(quick=True, limit=60)
 def files_have_the_same_sums_on_both_sides(case):
     guest, share, _, _ = start(case, 'fs')
     found = guest.says(r'fs sum=(\w+) host=(\w+)', 40)

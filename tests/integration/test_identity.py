@@ -26,7 +26,7 @@ def expect_same_things(guest, backend, rings, files, route):
         tap.equal(mapped, set(), 'guest memory mapped by vringd')
 
 
-@tap.case(limit=60)
+@tap.case(quick=True, limit=60)
 def storage_daemon_holds_what_qemu_made(case):
     route = Route(case)
     device = route.device('web1', 'disk0', 'blk', Queues=2)

@@ -101,7 +101,7 @@ def loops(jobs):
     return jobs.split('+')
 
 
-@tap.case(limit=90, rows={name: {'kinds': kinds, 'jobs': jobs}
+@tap.case(quick=['blk and net'], limit=90, rows={name: {'kinds': kinds, 'jobs': jobs}
                           for name, (kinds, jobs) in LOADS.items()})
 def guest_goes_on_at_the_destination(case, kinds, jobs):
     if 'fs' in kinds and qemu.version() < (8, 2):
@@ -142,7 +142,7 @@ def migrate_under_load(case, hide_log):
     return pages, destination, hosts
 
 
-@tap.case(limit=120)
+@tap.case(quick=True, limit=120)
 def memory_is_the_same_page_by_page(case):
     pages, destination, hosts = migrate_under_load(case, False)
     tap.true(len(pages) <= ram.NOISE, '%d pages differ: %s' % (len(pages), pages[:20]))
@@ -153,7 +153,7 @@ def memory_is_the_same_page_by_page(case):
     hosts.expect_clean()
 
 
-@tap.case(limit=120, slow=True)
+@tap.case(limit=120)
 def comparison_finds_a_log_hidden_from_the_backend(case):
     pages, _, _ = migrate_under_load(case, True)
     tap.true(len(pages) > ram.NOISE,
@@ -206,7 +206,7 @@ def there_and_away(hosts, jobs):
     destination.quit()
 
 
-@tap.case(limit=150, via='vringd', slow=True)
+@tap.case(limit=150, via='vringd')
 def both_daemons_have_as_many_descriptors_as_before(case):
     hosts = Hosts(case, ['blk', 'net'], random=False)
     jobs = 'blkloop+netloop'
@@ -217,7 +217,7 @@ def both_daemons_have_as_many_descriptors_as_before(case):
         oracle.after()
 
 
-@tap.case(limit=90, via='vringd')
+@tap.case(quick=True, limit=90, via='vringd')
 def log_is_opened_over_dbus_while_it_runs(case):
     hosts = Hosts(case, ['blk'])
     vringd = hosts.source.route.vringd

@@ -27,7 +27,7 @@ def start(case, jobs, vmm='listen', backend='dial', pairs=1, reconnect=0):
     return guest, device, route
 
 
-@tap.case(rows=WAYS, limit=60)
+@tap.case(quick=['qemu-client backend-server 2-pair'], rows=WAYS, limit=60)
 def pings_are_answered(case, vmm, backend, pairs):
     guest, _, _ = start(case, 'netping', vmm, backend, pairs)
     found = guest.says(r'netping received=(\d+) of=20 queues=(\d+)', 40)
@@ -56,7 +56,7 @@ def wait_answers(guest, timeout=20):
     wait_for('an answered ping', lambda: received() > before, timeout, 0.05)
 
 
-@tap.case(limit=60, slow=True)
+@tap.case(limit=60)
 def card_works_after_a_reboot(case):
     route = Route(case)
     device = route.device('web1', 'net0', 'net', Queues=4)

@@ -114,7 +114,7 @@ def backend_is_killed(case):
     watch(guest, 2)
 
 
-@tap.case(limit=60, via='vringd')
+@tap.case(quick=True, limit=60, via='vringd')
 def backend_is_stopped(case):
     setup = Setup(case)
     setup.route.start()

@@ -72,14 +72,15 @@ class Pair:
                  (front.rx, back.tx))
 
 
-@tap.case(rows=WAYS, limit=60)
+@tap.case(quick=['vmm-listen backend-dial 1-pair split',
+                 'vmm-dial backend-listen 2-pair packed'], rows=WAYS, limit=60)
 def packets_arrive(case, vmm, backend, pairs, packed):
     pair = Pair(case, vmm, backend, pairs, packed)
     pair.expect_traffic()
     pair.expect_nothing_lost()
 
 
-@tap.case(rows=RESTARTS, limit=90, slow=True)
+@tap.case(rows=RESTARTS, limit=90)
 def restarted_side_is_connected_again(case, who, vmm, backend):
     pair = Pair(case, vmm, backend)
     pair.expect_traffic()
@@ -97,7 +98,7 @@ def restarted_side_is_connected_again(case, who, vmm, backend):
         pair.expect_traffic()
 
 
-@tap.case(limit=60, slow=True)
+@tap.case(limit=60)
 def front_end_that_quits_leaves_the_backend_usable(case):
     pair = Pair(case, 'listen', 'dial')
     pair.expect_traffic()

@@ -10,6 +10,9 @@ from .process import Failure, Process, run, wait_for
 from .qmp import Qmp
 
 QEMU = os.environ.get('QEMU', 'qemu-system-x86_64')
+# What a guest is migrated to, and the machine type that both have.
+QEMU_DESTINATION = os.environ.get('QEMU_DESTINATION', QEMU)
+MACHINE = os.environ.get('QEMU_MACHINE', 'q35')
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 # Zeroing pages at allocation hides a missing dirty log almost completely.
@@ -96,9 +99,10 @@ class Guest(Process):
         memory = 'memory-backend-memfd'
         if ram:
             memory = 'memory-backend-file,mem-path=%s' % ram
-        command = [QEMU, '-name', name, '-nodefaults', '-no-user-config', '-display', 'none',
+        binary = QEMU_DESTINATION if incoming else QEMU
+        command = [binary, '-name', name, '-nodefaults', '-no-user-config', '-display', 'none',
                    '-serial', 'stdio', '-accel', 'tcg', '-cpu', 'max',
-                   '-M', 'q35,memory-backend=ram0', '-smp', cpus,
+                   '-M', MACHINE + ',memory-backend=ram0', '-smp', cpus,
                    '-m', '%dM,slots=4,maxmem=2G' % mib,
                    '-object', '%s,id=ram0,size=%dM,share=on' % (memory, mib),
                    '-device', 'pcie-root-port,id=port0,chassis=1',

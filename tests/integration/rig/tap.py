@@ -74,21 +74,21 @@ class Case:
 
 
 class Registered:
-    def __init__(self, function, name, arguments, limit, slow, via):
+    def __init__(self, function, name, arguments, limit, quick, via):
         self.function = function
         self.name = name
         self.arguments = arguments
         self.limit = limit
-        self.slow = slow
+        self.quick = quick
         self.via = via
 
 
-def case(limit=60, slow=False, via='both', rows=None):
+def case(limit=60, quick=False, via='both', rows=None):
     """
     Registers a function as a test case.
 
     limit: seconds after which it has failed
-    slow: left out by --quick
+    quick: run by --quick too; with rows, the names of those that are
     via: 'both', or 'vringd' for a case that makes no sense without it
     rows: a dict of name: arguments; one test for each
     """
@@ -96,7 +96,8 @@ def case(limit=60, slow=False, via='both', rows=None):
         base = function.__name__
         for row, arguments in (rows or {'': {}}).items():
             name = base + ('[%s]' % row if row else '')
-            _cases.append(Registered(function, name, arguments, limit, slow, via))
+            _cases.append(Registered(function, name, arguments, limit,
+                                     row in quick if rows and quick else quick, via))
         return function
     return register
 
@@ -153,10 +154,10 @@ def main():
     parser.add_argument('-l', '--list', action='store_true', help='list the cases')
     parser.add_argument('--direct', action='store_true',
                         help='connect the peers with each other, without vringd')
-    parser.add_argument('--quick', action='store_true', help='leave out slow cases')
+    parser.add_argument('--quick', action='store_true', help='only the cases that are marked so')
     options = parser.parse_args()
     chosen = [one for one in _cases
-              if options.k in one.name and not (options.quick and one.slow)]
+              if options.k in one.name and (one.quick or not options.quick)]
     if options.list:
         print('\n'.join(one.name for one in chosen))
         sys.exit(0)
