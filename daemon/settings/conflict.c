@@ -45,7 +45,7 @@ static void
 check_path(const VrdConflict *conflict, const VrdDeviceFile *file, const char *section,
            const char *path, GPtrArray *problems)
 {
-    g_autofree char *key = path != NULL ? g_canonicalize_filename(path, "/") : NULL;
+    g_autofree char *key = path != NULL ? vrd_device_file_canonical_path(path) : NULL;
     const VrdDeviceFile *other;
 
     other = key != NULL ? g_hash_table_lookup(conflict->paths, key) : NULL;
@@ -114,10 +114,11 @@ vrd_conflict_admit(VrdConflict *conflict, const VrdDeviceFile *file, GPtrArray *
     }
     claim(conflict->devices, g_steal_pointer(&place), file);
     if (device->vmm.path != NULL) {
-        claim(conflict->paths, g_canonicalize_filename(device->vmm.path, "/"), file);
+        claim(conflict->paths, vrd_device_file_canonical_path(device->vmm.path), file);
     }
     if (device->backend.path != NULL) {
-        claim(conflict->paths, g_canonicalize_filename(device->backend.path, "/"), file);
+        claim(conflict->paths, vrd_device_file_canonical_path(device->backend.path),
+              file);
     }
     if (device->vm_uuid != NULL) {
         claim(conflict->uuids, g_strdup(device->vm_uuid), file);

@@ -11,37 +11,38 @@
 #define OFFSET(field_) offsetof(VrdSettingsDevice, field_)
 #define VALUE(type_)   vrd_setting_value_##type_
 
-#define SIDE(section_, side_, role_)                                                     \
-    {section_, "Role", VALUE(role), OFFSET(side_.role), role_},                          \
-        {section_, "Path", VALUE(path), OFFSET(side_.path), NULL},                       \
-        {section_, "Owner", VALUE(user), OFFSET(side_.access.owner), NULL},              \
-        {section_, "Group", VALUE(group), OFFSET(side_.access.group), NULL},             \
-        {section_, "Mode", VALUE(mode), OFFSET(side_.access.mode), NULL},                \
-    {                                                                                    \
-        section_, "PeerUser", VALUE(user), OFFSET(side_.peer_uid), ""                    \
-    }
+/* clang-format off */
+#define SIDE(section_, side_, role_)                                            \
+    {section_, "Role",     VALUE(role),  OFFSET(side_.role),         role_},    \
+    {section_, "Path",     VALUE(path),  OFFSET(side_.path),         NULL},     \
+    {section_, "Owner",    VALUE(user),  OFFSET(side_.access.owner), NULL},     \
+    {section_, "Group",    VALUE(group), OFFSET(side_.access.group), NULL},     \
+    {section_, "Mode",     VALUE(mode),  OFFSET(side_.access.mode),  NULL},     \
+    {section_, "PeerUser", VALUE(user),  OFFSET(side_.peer_uid),     ""}
+
+#define HIDDEN_PROTOCOL OFFSET(hidden_protocol_features)
+#define PROTOCOL        OFFSET(profile.protocol_features)
 
 /* Kind stands first: it gives the feature names their meaning. */
 static const VrdSetting settings[] = {
-    /* section   key                parser     field                            default */
-    {"Device", "Kind", VALUE(kind), OFFSET(kind), "generic"},
-    {"Device", "VM", VALUE(name), OFFSET(vm_name), NULL},
-    {"Device", "UUID", VALUE(uuid), OFFSET(vm_uuid), NULL},
-    {"Device", "Name", VALUE(name), OFFSET(device), NULL},
-    {"Device", "Queues", VALUE(rings), OFFSET(n_queues_max), "256"},
-    {"Device", "HideFeatures", VALUE(features), OFFSET(hidden_features), ""},
-    {"Device", "HideProtocolFeatures", VALUE(protocol_features),
-     OFFSET(hidden_protocol_features), ""},
+    /* section  key                     parser                    field            default */
+    {"Device",  "Kind",                 VALUE(kind),              OFFSET(kind),    "generic"},
+    {"Device",  "VM",                   VALUE(name),              OFFSET(vm_name), NULL},
+    {"Device",  "UUID",                 VALUE(uuid),              OFFSET(vm_uuid), NULL},
+    {"Device",  "Name",                 VALUE(name),              OFFSET(device),  NULL},
+    {"Device",  "Queues",               VALUE(rings),             OFFSET(n_queues_max), "256"},
+    {"Device",  "HideFeatures",         VALUE(features),          OFFSET(hidden_features), ""},
+    {"Device",  "HideProtocolFeatures", VALUE(protocol_features), HIDDEN_PROTOCOL, ""},
     SIDE("VMM", vmm, "listen"),
     SIDE("Backend", backend, "dial"),
     VRD_DEADLINE_SETTINGS(VrdSettingsDevice),
-    {"Profile", "Features", VALUE(features), OFFSET(profile.features), NULL},
-    {"Profile", "ProtocolFeatures", VALUE(protocol_features),
-     OFFSET(profile.protocol_features), NULL},
-    {"Profile", "Queues", VALUE(queues), OFFSET(profile.n_queues), NULL},
-    {"Profile", "MemSlots", VALUE(slots), OFFSET(profile.n_mem_slots), NULL},
-    {"Profile", "Config", VALUE(config), OFFSET(profile), NULL},
+    {"Profile", "Features",         VALUE(features),          OFFSET(profile.features),    NULL},
+    {"Profile", "ProtocolFeatures", VALUE(protocol_features), PROTOCOL,                    NULL},
+    {"Profile", "Queues",           VALUE(queues),            OFFSET(profile.n_queues),    NULL},
+    {"Profile", "MemSlots",         VALUE(slots),             OFFSET(profile.n_mem_slots), NULL},
+    {"Profile", "Config",           VALUE(config),            OFFSET(profile),             NULL},
 };
+/* clang-format on */
 
 unsigned
 vrd_device_file_line(const VrdDeviceFile *file, const char *section, const char *key)
@@ -77,6 +78,15 @@ check_side(const VrdDeviceFile *file, const char *section, const VrdSettingsSide
     }
 }
 
+char *
+vrd_device_file_canonical_path(const char *path)
+{
+    while (path[0] == '/' && path[1] == '/') {
+        path++; /* GLib keeps two, which POSIX allows to mean something */
+    }
+    return g_canonicalize_filename(path, "/");
+}
+
 /* What has to hold between the settings of one device. */
 static void
 check_device(const VrdDeviceFile *file, GPtrArray *problems)
@@ -100,8 +110,8 @@ check_device(const VrdDeviceFile *file, GPtrArray *problems)
     if (device->vmm.path == NULL || device->backend.path == NULL) {
         return;
     }
-    vmm = g_canonicalize_filename(device->vmm.path, "/");
-    backend = g_canonicalize_filename(device->backend.path, "/");
+    vmm = vrd_device_file_canonical_path(device->vmm.path);
+    backend = vrd_device_file_canonical_path(device->backend.path);
     if (g_str_equal(vmm, backend)) {
         vrd_ini_problem(problems, device->file,
                         vrd_device_file_line(file, "Backend", "Path"),

@@ -27,3 +27,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrdDeviceFile, vrd_device_file_free)
 /* The line of a setting, 0 if the file does not give it. */
 unsigned vrd_device_file_line(const VrdDeviceFile *file, const char *section,
                               const char *key);
+
+/* (owned) @path without what names the same file otherwise: "//", "/./", "/../". */
+char *vrd_device_file_canonical_path(const char *path);

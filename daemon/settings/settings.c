@@ -14,16 +14,18 @@
 #define OFFSET(field_) offsetof(VrdSettings, field_)
 #define VALUE(type_)   vrd_setting_value_##type_
 
+/* clang-format off */
 static const VrdSetting settings_table[] = {
-    /* section  key            parser            field                   default */
-    {"vringd", "LogLevel", VALUE(log_level), OFFSET(log_level), "info"},
-    {"vringd", "Bus", VALUE(bus), OFFSET(bus), "system"},
-    {"vringd", "MaxDevices", VALUE(devices), OFFSET(n_devices_max), "1024"},
-    {"vringd", "SocketOwner", VALUE(user), OFFSET(access.owner), ""},
-    {"vringd", "SocketGroup", VALUE(group), OFFSET(access.group), ""},
-    {"vringd", "SocketMode", VALUE(mode), OFFSET(access.mode), "0660"},
+    /* section  key            parser            field                  default */
+    {"vringd",  "LogLevel",    VALUE(log_level), OFFSET(log_level),     "info"},
+    {"vringd",  "Bus",         VALUE(bus),       OFFSET(bus),           "system"},
+    {"vringd",  "MaxDevices",  VALUE(devices),   OFFSET(n_devices_max), "1024"},
+    {"vringd",  "SocketOwner", VALUE(user),      OFFSET(access.owner),  ""},
+    {"vringd",  "SocketGroup", VALUE(group),     OFFSET(access.group),  ""},
+    {"vringd",  "SocketMode",  VALUE(mode),      OFFSET(access.mode),   "0660"},
     VRD_DEADLINE_SETTINGS(VrdSettings),
 };
+/* clang-format on */
 
 static const VrdSettingsDeadlines default_deadlines = {
     .ack_ms = 900,
