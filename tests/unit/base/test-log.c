@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/log.h"
 
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+
+static gboolean used_stderr;
 
 typedef struct {
     int saved;
@@ -18,6 +26,7 @@ capture_stderr(void)
     Capture capture = {.saved = dup(STDERR_FILENO),
                        .file = memfd_create("stderr", MFD_CLOEXEC)};
 
+    used_stderr = TRUE;
     dup2(capture.file, STDERR_FILENO);
     return capture;
 }
@@ -114,11 +123,83 @@ test_what_is_over_the_budget_is_counted_and_said(void)
     g_assert_cmpstr(lines[VRD_LOG_LIMIT_LINES + 1], ==, "<4>and again");
 }
 
+/* A /run of our own with a socket where the journal's is; -1: not allowed to. */
+static int
+make_journal(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX,
+                                  .sun_path = "/run/systemd/journal/socket"};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0) {
+        vrd_fd_close(&fd);
+        return -1;
+    }
+    g_assert_no_errno(g_mkdir_with_parents("/run/systemd/journal", 0755));
+    g_assert_no_errno(bind(fd, (struct sockaddr *) &address, sizeof address));
+    return fd;
+}
+
+static void
+log_to_journal(void)
+{
+    static const char *const fields[] = {
+        "MESSAGE=vm\\x0a1/net0: lost (queue 2) [vmm pid 12]\n",
+        "PRIORITY=5\n",
+        "VRINGD_VM=vm\\x0a1\n",
+        "VRINGD_DEVICE=net0\n",
+        "VRINGD_QUEUE=2\n",
+        "VRINGD_PEER=vmm pid 12\n",
+    };
+    VrdLogSubject all = {
+        .vm = "vm\n1", .device = "net0", .queue = 2, .peer = "vmm pid 12"};
+    char datagram[4096];
+    vrd_autofd journal = make_journal();
+    ssize_t n;
+
+    if (journal < 0) {
+        _exit(77);
+    }
+    g_unsetenv("VRINGD_LOG");
+    vrd_log_notice(&all, "lost");
+    n = recv(journal, datagram, sizeof datagram - 1, MSG_DONTWAIT);
+    g_assert_cmpint(n, >, 0);
+    datagram[n] = '\0';
+    for (unsigned i = 0; i < G_N_ELEMENTS(fields); i++) {
+        g_assert_nonnull(strstr(datagram, fields[i]));
+    }
+    g_assert_null(strstr(datagram, "CODE_FILE"));
+}
+
+static void
+test_the_journal_gets_a_field_for_each_part_of_the_subject(void)
+{
+    int status = -1;
+    pid_t pid;
+
+    g_assert_false(used_stderr); /* where lines go is asked once in a process */
+    pid = fork();
+    if (pid == 0) {
+        log_to_journal();
+        _exit(0);
+    }
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        g_test_skip("no mount namespace to be had");
+        return;
+    }
+    g_assert_cmpint(status, ==, 0);
+}
+
 int
 main(int argc, char **argv)
 {
     g_setenv("VRINGD_LOG", "stderr", TRUE);
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/log/the-journal-gets-a-field-for-each-part-of-the-subject",
+                    test_the_journal_gets_a_field_for_each_part_of_the_subject);
     g_test_add_func("/log/a-line-says-whom-it-is-about",
                     test_a_line_says_whom_it_is_about);
     g_test_add_func("/log/text-from-outside-cannot-make-a-line-of-its-own",
