@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "settings/ini.h"
+#include "settings/ini-reader.h"
 
 /* The strongest first. */
 static const char *const directories[] = {"etc/vringd", "run/vringd", "usr/lib/vringd"};
@@ -48,7 +48,7 @@ list_directory(const char *path, GHashTable *files, GPtrArray *problems)
     directory = g_dir_open(path, 0, &error);
     if (directory == NULL) {
         if (!g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
-            vrd_ini_problem(problems, path, 0, "%s", error->message);
+            vrd_ini_reader_problem(problems, path, 0, "%s", error->message);
         }
         return;
     }
@@ -116,22 +116,24 @@ vrd_confdir_read(const char *path, size_t *n_bytes, GPtrArray *problems)
 
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &status) < 0) {
-        vrd_ini_problem(problems, path, 0, "cannot be read: %s", g_strerror(errno));
+        vrd_ini_reader_problem(problems, path, 0, "cannot be read: %s",
+                               g_strerror(errno));
         return NULL;
     }
     if (!S_ISREG(status.st_mode)) {
-        vrd_ini_problem(problems, path, 0, "is no regular file");
+        vrd_ini_reader_problem(problems, path, 0, "is no regular file");
         return NULL;
     }
     buffer = g_malloc(VRD_CONFDIR_FILE_MAX + 1);
     used = read_all(fd, buffer, VRD_CONFDIR_FILE_MAX + 1);
     if (used < 0) {
-        vrd_ini_problem(problems, path, 0, "cannot be read: %s", g_strerror(errno));
+        vrd_ini_reader_problem(problems, path, 0, "cannot be read: %s",
+                               g_strerror(errno));
         return NULL;
     }
     if ((size_t) used > VRD_CONFDIR_FILE_MAX) {
-        vrd_ini_problem(problems, path, 0, "is more than the allowed %u bytes",
-                        VRD_CONFDIR_FILE_MAX);
+        vrd_ini_reader_problem(problems, path, 0, "is more than the allowed %u bytes",
+                               VRD_CONFDIR_FILE_MAX);
         return NULL;
     }
     *n_bytes = (size_t) used;

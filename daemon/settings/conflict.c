@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "settings/conflict.h"
 
-#include "settings/ini.h"
+#include "settings/ini-reader.h"
 
 /* Keys are owned, values are the VrdDeviceFile that claimed them first. */
 struct VrdConflict {
@@ -50,10 +50,10 @@ check_path(const VrdConflict *conflict, const VrdDeviceFile *file, const char *s
 
     other = key != NULL ? g_hash_table_lookup(conflict->paths, key) : NULL;
     if (other != NULL) {
-        vrd_ini_problem(problems, file->device->file,
-                        vrd_device_file_line(file, section, "Path"),
-                        "Path=%s: belongs to %s already, allowed is another one", path,
-                        other->device->file);
+        vrd_ini_reader_problem(problems, file->device->file,
+                               vrd_device_file_line(file, section, "Path"),
+                               "Path=%s: belongs to %s already, allowed is another one",
+                               path, other->device->file);
     }
 }
 
@@ -65,24 +65,24 @@ check_identity(const VrdConflict *conflict, const VrdDeviceFile *file, const cha
     const VrdDeviceFile *other = g_hash_table_lookup(conflict->devices, place);
 
     if (other != NULL) {
-        vrd_ini_problem(problems, device->file,
-                        vrd_device_file_line(file, "Device", "Name"),
-                        "Name=%s: VM %s has it from %s already, allowed is another one",
-                        device->device, device->vm_name, other->device->file);
+        vrd_ini_reader_problem(
+            problems, device->file, vrd_device_file_line(file, "Device", "Name"),
+            "Name=%s: VM %s has it from %s already, allowed is another one",
+            device->device, device->vm_name, other->device->file);
     }
     if (device->vm_uuid == NULL) {
         return;
     }
     other = g_hash_table_lookup(conflict->uuids, device->vm_uuid);
     if (other != NULL && !g_str_equal(other->device->vm_name, device->vm_name)) {
-        vrd_ini_problem(problems, device->file,
-                        vrd_device_file_line(file, "Device", "UUID"),
-                        "UUID=%s: is that of VM %s in %s, allowed is another one",
-                        device->vm_uuid, other->device->vm_name, other->device->file);
+        vrd_ini_reader_problem(
+            problems, device->file, vrd_device_file_line(file, "Device", "UUID"),
+            "UUID=%s: is that of VM %s in %s, allowed is another one", device->vm_uuid,
+            other->device->vm_name, other->device->file);
     }
     other = g_hash_table_lookup(conflict->vms, device->vm_name);
     if (other != NULL && !g_str_equal(other->device->vm_uuid, device->vm_uuid)) {
-        vrd_ini_problem(
+        vrd_ini_reader_problem(
             problems, device->file, vrd_device_file_line(file, "Device", "UUID"),
             "UUID=%s: VM %s has %s in %s, allowed is the same", device->vm_uuid,
             device->vm_name, other->device->vm_uuid, other->device->file);

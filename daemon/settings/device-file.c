@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "settings/deadline-settings.h"
-#include "settings/ini.h"
+#include "settings/ini-reader.h"
 #include "settings/schema.h"
 
 #define OFFSET(field_) offsetof(VrdSettingsDevice, field_)
@@ -72,9 +72,9 @@ check_side(const VrdDeviceFile *file, const char *section, const VrdSettingsSide
            GPtrArray *problems)
 {
     if (side->role == VRD_ROLE_DIAL && side->path == NULL) {
-        vrd_ini_problem(problems, file->device->file,
-                        vrd_device_file_line(file, section, "Role"),
-                        "Role=dial in [%s]: allowed with Path= only", section);
+        vrd_ini_reader_problem(problems, file->device->file,
+                               vrd_device_file_line(file, section, "Role"),
+                               "Role=dial in [%s]: allowed with Path= only", section);
     }
 }
 
@@ -96,16 +96,16 @@ check_device(const VrdDeviceFile *file, GPtrArray *problems)
     g_autofree char *backend = NULL;
 
     if (device->vm_name == NULL) {
-        vrd_ini_problem(problems, device->file, 0,
-                        "VM= of [Device] is missing: allowed "
-                        "are " VRD_SETTING_VALUE_NAME_ALLOWED);
+        vrd_ini_reader_problem(problems, device->file, 0,
+                               "VM= of [Device] is missing: allowed "
+                               "are " VRD_SETTING_VALUE_NAME_ALLOWED);
     }
     check_side(file, "VMM", &device->vmm, problems);
     check_side(file, "Backend", &device->backend, problems);
     if (device->profile.is_set &&
         vrd_device_file_line(file, "Profile", "Features") == 0) {
-        vrd_ini_problem(problems, device->file, 0,
-                        "Features= of [Profile] is missing: the section needs it");
+        vrd_ini_reader_problem(problems, device->file, 0,
+                               "Features= of [Profile] is missing: the section needs it");
     }
     if (device->vmm.path == NULL || device->backend.path == NULL) {
         return;
@@ -113,10 +113,10 @@ check_device(const VrdDeviceFile *file, GPtrArray *problems)
     vmm = vrd_device_file_canonical_path(device->vmm.path);
     backend = vrd_device_file_canonical_path(device->backend.path);
     if (g_str_equal(vmm, backend)) {
-        vrd_ini_problem(problems, device->file,
-                        vrd_device_file_line(file, "Backend", "Path"),
-                        "Path=%s: is the path of [VMM] too, allowed is another one",
-                        device->backend.path);
+        vrd_ini_reader_problem(
+            problems, device->file, vrd_device_file_line(file, "Backend", "Path"),
+            "Path=%s: is the path of [VMM] too, allowed is another one",
+            device->backend.path);
     }
 }
 
@@ -148,9 +148,9 @@ vrd_device_file_parse(const char *path, const char *text, size_t n_bytes,
     file->device = device;
     file->lines = g_new0(unsigned, G_N_ELEMENTS(settings));
     if (!vrd_setting_value_is_name(device->name)) {
-        vrd_ini_problem(problems, path, 0,
-                        "file name without .conf: allowed "
-                        "are " VRD_SETTING_VALUE_NAME_ALLOWED);
+        vrd_ini_reader_problem(problems, path, 0,
+                               "file name without .conf: allowed "
+                               "are " VRD_SETTING_VALUE_NAME_ALLOWED);
     }
     vrd_schema_set_defaults(settings, G_N_ELEMENTS(settings), device);
     if (vrd_schema_parse(settings, G_N_ELEMENTS(settings), path, text, n_bytes, device,

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "settings/ini.h"
+#include "settings/ini-reader.h"
 
 #define SHOWN_BYTES 160u /* of a value in a message */
 
@@ -86,8 +86,8 @@ take_section(Reading *reading, const char *section, unsigned line)
         g_autofree char *allowed = allowed_sections(reading);
         g_autofree char *name = shown(section);
 
-        vrd_ini_problem(reading->problems, reading->file, line,
-                        "[%s]: unknown section, allowed are %s", name, allowed);
+        vrd_ini_reader_problem(reading->problems, reading->file, line,
+                               "[%s]: unknown section, allowed are %s", name, allowed);
     }
 }
 
@@ -100,15 +100,15 @@ take_unknown(Reading *reading, const char *section, const char *key, const char 
 
     if (*section == '\0') {
         allowed = allowed_sections(reading);
-        vrd_ini_problem(reading->problems, reading->file, line,
-                        "%s=%s: stands before any section, allowed are %s", key, text,
-                        allowed);
+        vrd_ini_reader_problem(reading->problems, reading->file, line,
+                               "%s=%s: stands before any section, allowed are %s", key,
+                               text, allowed);
         return;
     }
     allowed = allowed_keys(reading, section);
-    vrd_ini_problem(reading->problems, reading->file, line,
-                    "%s=%s: unknown key, allowed in [%s] are %s", key, text, section,
-                    allowed);
+    vrd_ini_reader_problem(reading->problems, reading->file, line,
+                           "%s=%s: unknown key, allowed in [%s] are %s", key, text,
+                           section, allowed);
 }
 
 static void
@@ -132,9 +132,9 @@ take_entry(const char *section, const char *key, const char *value, unsigned lin
         if (reading->values[i] != NULL) {
             g_autofree char *text = shown(value);
 
-            vrd_ini_problem(reading->problems, reading->file, line,
-                            "%s=%s: given already in line %u, allowed is once", key, text,
-                            reading->lines[i]);
+            vrd_ini_reader_problem(reading->problems, reading->file, line,
+                                   "%s=%s: given already in line %u, allowed is once",
+                                   key, text, reading->lines[i]);
             return;
         }
         reading->values[i] = g_strdup(value);
@@ -160,8 +160,8 @@ apply(const Reading *reading, unsigned i, gpointer target)
     if (!setting->parse(value, target, setting->offset, &error)) {
         g_autofree char *text = shown(reading->values[i]);
 
-        vrd_ini_problem(reading->problems, reading->file, reading->lines[i], "%s=%s: %s",
-                        setting->key, text, error->message);
+        vrd_ini_reader_problem(reading->problems, reading->file, reading->lines[i],
+                               "%s=%s: %s", setting->key, text, error->message);
     }
 }
 
@@ -195,7 +195,7 @@ vrd_schema_parse(const VrdSetting *settings, unsigned n_settings, const char *fi
     };
 
     memset(lines, 0, n_settings * sizeof(*lines));
-    vrd_ini_parse(file, text, n_bytes, take_entry, &reading, problems);
+    vrd_ini_reader_parse(file, text, n_bytes, take_entry, &reading, problems);
     for (unsigned i = 0; i < n_settings; i++) {
         apply(&reading, i, target);
         g_free(reading.values[i]);

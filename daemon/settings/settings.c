@@ -8,7 +8,7 @@
 #include "settings/conflict.h"
 #include "settings/deadline-settings.h"
 #include "settings/device-file.h"
-#include "settings/ini.h"
+#include "settings/ini-reader.h"
 #include "settings/schema.h"
 
 #define OFFSET(field_) offsetof(VrdSettings, field_)
@@ -112,8 +112,9 @@ load_devices(const char *root, VrdSettings *settings, GPtrArray *problems)
             continue;
         }
         if (files->len >= settings->n_devices_max) {
-            vrd_ini_problem(problems, path, 0, "is one device more than MaxDevices=%u",
-                            settings->n_devices_max);
+            vrd_ini_reader_problem(problems, path, 0,
+                                   "is one device more than MaxDevices=%u",
+                                   settings->n_devices_max);
             continue;
         }
         if (vrd_conflict_admit(conflict, file, problems)) {

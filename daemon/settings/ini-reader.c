@@ -6,7 +6,7 @@
  * file must mean the same everywhere, so the reader counts the lines, refuses what builds
  * disagree about, and hands a long line over in pieces, as continuation lines.
  */
-#include "settings/ini.h"
+#include "settings/ini-reader.h"
 
 #include <ini.h>
 #include <stdarg.h>
@@ -24,14 +24,14 @@ typedef struct {
     char *key;        /* (owned) of the setting that is being put together, or NULL */
     GString *value;
     unsigned value_line;
-    VrdIniFunc func;
+    VrdIniReaderFunc func;
     gpointer user_data;
     GPtrArray *problems;
 } Reader;
 
 void
-vrd_ini_problem(GPtrArray *problems, const char *file, unsigned line, const char *format,
-                ...)
+vrd_ini_reader_problem(GPtrArray *problems, const char *file, unsigned line,
+                       const char *format, ...)
 {
     g_autofree char *message = NULL;
     va_list args;
@@ -59,27 +59,29 @@ check_line(Reader *reader, const char *start, size_t length)
 {
     g_autofree char *line = NULL;
 
-    if (length > VRD_INI_LINE_MAX) {
-        vrd_ini_problem(reader->problems, reader->file, reader->line,
-                        "line is %zu bytes, allowed are %u", length, VRD_INI_LINE_MAX);
+    if (length > VRD_INI_READER_LINE_MAX) {
+        vrd_ini_reader_problem(reader->problems, reader->file, reader->line,
+                               "line is %zu bytes, allowed are %u", length,
+                               VRD_INI_READER_LINE_MAX);
         return NULL;
     }
     if (memchr(start, 0, length) != NULL || !g_utf8_validate_len(start, length, NULL)) {
-        vrd_ini_problem(reader->problems, reader->file, reader->line,
-                        "line is not text, allowed is UTF-8 without NUL bytes");
+        vrd_ini_reader_problem(reader->problems, reader->file, reader->line,
+                               "line is not text, allowed is UTF-8 without NUL bytes");
         return NULL;
     }
     line = g_strstrip(g_strndup(start, length));
     for (const char *at = line; *at != '\0'; at++) {
         if (g_ascii_iscntrl(*at) && *at != '\t') {
-            vrd_ini_problem(reader->problems, reader->file, reader->line,
-                            "line holds the control character 0x%02x", (unsigned) *at);
+            vrd_ini_reader_problem(reader->problems, reader->file, reader->line,
+                                   "line holds the control character 0x%02x",
+                                   (unsigned) *at);
             return NULL;
         }
         if (at > line && *at == ';' && g_ascii_isspace(at[-1]) && *line != ';' &&
             *line != '#') {
-            vrd_ini_problem(reader->problems, reader->file, reader->line,
-                            "\" ;\" in a line: a comment needs a line of its own");
+            vrd_ini_reader_problem(reader->problems, reader->file, reader->line,
+                                   "\" ;\" in a line: a comment needs a line of its own");
             return NULL;
         }
     }
@@ -92,8 +94,8 @@ take_section(Reader *reader, const char *line)
     size_t length = strlen(line);
 
     if (line[length - 1] != ']' || strchr(line, ']') != line + length - 1) {
-        vrd_ini_problem(reader->problems, reader->file, reader->line,
-                        "%s: allowed is [Section]", line);
+        vrd_ini_reader_problem(reader->problems, reader->file, reader->line,
+                               "%s: allowed is [Section]", line);
         return FALSE;
     }
     g_free(reader->section);
@@ -158,9 +160,9 @@ read_piece(char *buffer, int size, void *stream)
     size_t length;
 
     if (reader->unheard) {
-        vrd_ini_problem(reader->problems, reader->file, reader->line,
-                        "%s: allowed is [Section], Key=value or a # comment",
-                        reader->pieces);
+        vrd_ini_reader_problem(reader->problems, reader->file, reader->line,
+                               "%s: allowed is [Section], Key=value or a # comment",
+                               reader->pieces);
         reader->unheard = FALSE;
         reader->rest = NULL;
         is_first = TRUE;
@@ -202,8 +204,8 @@ hear(void *user_data, const char *section, const char *key, const char *value)
 }
 
 void
-vrd_ini_parse(const char *file, const char *text, size_t n_bytes, VrdIniFunc func,
-              gpointer user_data, GPtrArray *problems)
+vrd_ini_reader_parse(const char *file, const char *text, size_t n_bytes,
+                     VrdIniReaderFunc func, gpointer user_data, GPtrArray *problems)
 {
     Reader reader = {
         .file = file,

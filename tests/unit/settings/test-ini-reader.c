@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "settings/ini.h"
+#include "settings/ini-reader.h"
 
 #include <string.h>
 
@@ -28,7 +28,7 @@ parse(const char *text, size_t n_bytes)
         .problems = g_ptr_array_new_with_free_func(g_free),
     };
 
-    vrd_ini_parse("f", text, n_bytes, hear, &outcome, outcome.problems);
+    vrd_ini_reader_parse("f", text, n_bytes, hear, &outcome, outcome.problems);
     return outcome;
 }
 
@@ -130,7 +130,7 @@ test_long_value_is_not_cut(void)
 {
     static const char letters[] = "ab c;d#e[f]g=h:i  j";
 
-    for (unsigned n = 150; n < VRD_INI_LINE_MAX - 10; n += n < 450 ? 1 : 97) {
+    for (unsigned n = 150; n < VRD_INI_READER_LINE_MAX - 10; n += n < 450 ? 1 : 97) {
         g_autofree char *value = g_malloc(n + 1);
         g_autofree char *text = NULL;
         g_autofree char *heard = NULL;
@@ -159,7 +159,7 @@ test_line_over_the_limit_is_a_problem(void)
     static const char *const heads[] = {"k=", "#", "[", "", "x ", "[A] "};
 
     for (unsigned i = 0; i < G_N_ELEMENTS(heads); i++) {
-        g_autofree char *tail = g_strnfill(VRD_INI_LINE_MAX, 'x');
+        g_autofree char *tail = g_strnfill(VRD_INI_READER_LINE_MAX, 'x');
         g_autofree char *text = g_strdup_printf("[A]\n%s%sx\nl=w\n", heads[i], tail);
         Outcome outcome = parse(text, strlen(text));
 
@@ -196,16 +196,17 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/ini/settings-come-with-section-and-line",
+    g_test_add_func("/ini-reader/settings-come-with-section-and-line",
                     test_settings_come_with_section_and_line);
-    g_test_add_func("/ini/what-is-no-setting-is-a-problem-with-its-line",
+    g_test_add_func("/ini-reader/what-is-no-setting-is-a-problem-with-its-line",
                     test_what_is_no_setting_is_a_problem_with_its_line);
-    g_test_add_func("/ini/every-wrong-line-is-told", test_every_wrong_line_is_told);
-    g_test_add_func("/ini/nul-byte-is-a-problem", test_nul_byte_is_a_problem);
-    g_test_add_func("/ini/long-value-is-not-cut", test_long_value_is_not_cut);
-    g_test_add_func("/ini/line-over-the-limit-is-a-problem",
+    g_test_add_func("/ini-reader/every-wrong-line-is-told",
+                    test_every_wrong_line_is_told);
+    g_test_add_func("/ini-reader/nul-byte-is-a-problem", test_nul_byte_is_a_problem);
+    g_test_add_func("/ini-reader/long-value-is-not-cut", test_long_value_is_not_cut);
+    g_test_add_func("/ini-reader/line-over-the-limit-is-a-problem",
                     test_line_over_the_limit_is_a_problem);
-    g_test_add_func("/ini/long-line-that-is-no-setting-is-a-problem",
+    g_test_add_func("/ini-reader/long-line-that-is-no-setting-is-a-problem",
                     test_long_line_that_is_no_setting_is_a_problem);
     return g_test_run();
 }
