@@ -91,6 +91,7 @@ vrd_batch_begin(VrdBatch *batch, VrdCall *call, gboolean can_ack, unsigned timeo
     batch->can_ack = can_ack;
     batch->timeout_ms = timeout_ms;
     batch->waits = FALSE;
+    batch->is_empty = TRUE;
     batch->done = done;
     batch->user_data = user_data;
     batch->open = NULL;
@@ -101,6 +102,7 @@ void
 vrd_batch_add(VrdBatch *batch, const VrdMessage *message)
 {
     flush(batch, FALSE);
+    batch->is_empty = FALSE;
     memcpy(&batch->held, message, offsetof(VrdMessage, payload));
     memcpy(batch->held.payload, message->payload, message->size);
     batch->has_held = TRUE;

@@ -19,6 +19,7 @@ typedef struct {
     gboolean can_ack; /* REPLY_ACK is negotiated with the backend */
     unsigned timeout_ms;
     gboolean waits;
+    gboolean is_empty; /* nothing was added */
     VrdBatchDone done;
     gpointer user_data;
     struct VrdBatchOpen *open; /* once something is waited for */

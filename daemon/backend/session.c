@@ -235,7 +235,6 @@ vrd_session_sync(VrdSession *session, gboolean waits, VrdSessionDone done,
                       .rarp = session->rarp};
 
     g_return_val_if_fail(session->is_negotiated, FALSE);
-    session->is_used = TRUE;
     vrd_call_set_log_reply(session->call, TRUE);
     vrd_batch_begin(&batch, session->call, can_ack(session), session->deadlines.ack_ms,
                     done, user_data);
@@ -248,6 +247,7 @@ vrd_session_sync(VrdSession *session, gboolean waits, VrdSessionDone done,
     }
     session->has_rarp = apply.has_rarp;
     waits = vrd_batch_end(&batch);
+    session->is_used = session->is_used || !batch.is_empty;
     if (apply.channel_fd < 0) {
         vrd_fd_close(&session->channel_fd);
     }

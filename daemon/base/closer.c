@@ -14,12 +14,11 @@
 #include <glib.h>
 #include <sched.h>
 #include <stdint.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/fd.h"
 
 #define RETRY_US          (100u * 1000u)
@@ -37,13 +36,11 @@ static struct {
     GArray *batch; /* of Item */
 } closer;
 
-/* A child that shares our descriptor table; its end is no SIGCHLD. As fork() returns. */
+/* Another such child, from inside one: nobody waits for it but init. */
 static pid_t
-clone_with_table(int *pidfd)
+clone_again(void)
 {
-    unsigned long flags = CLONE_FILES | (pidfd != NULL ? CLONE_PIDFD : 0);
-
-    return (pid_t) syscall(SYS_clone, flags, NULL, pidfd, NULL, NULL);
+    return (pid_t) syscall(SYS_clone, CLONE_FILES, NULL, NULL, NULL, NULL);
 }
 
 /* Memory is slow to drop but does go; for all other kinds the peer decides. */
@@ -60,8 +57,11 @@ is_instant(VrdFdKind kind)
 }
 
 static void
-close_in_child(const Item *items, unsigned n)
+close_in_child(const void *data, gsize bytes)
 {
+    const Item *items = data;
+    unsigned n = bytes / sizeof *items;
+
     prctl(PR_SET_NAME, "vringd-close");
     /* First all that is sure to end, each that may hang in a process of its own. */
     for (unsigned i = 0; i < n; i++) {
@@ -71,7 +71,7 @@ close_in_child(const Item *items, unsigned n)
     }
     for (unsigned i = 0; i < n; i++) {
         if (may_hang(items[i].kind)) {
-            pid_t pid = clone_with_table(NULL);
+            pid_t pid = clone_again();
 
             if (pid <= 0) {
                 syscall(SYS_close, items[i].fd);
@@ -81,35 +81,6 @@ close_in_child(const Item *items, unsigned n)
             }
         }
     }
-    _exit(0);
-}
-
-static int
-on_child_exit(sd_event_source *source, int fd, uint32_t revents, void *user_data)
-{
-    waitpid((pid_t) GPOINTER_TO_INT(user_data), NULL, WNOHANG | __WALL);
-    /* The loop's reference is the only one, and taking it back gives it up. */
-    sd_event_source_ref(source);
-    sd_event_source_set_floating(source, 0);
-    sd_event_source_disable_unref(source);
-    return 0;
-}
-
-static void
-watch_child(pid_t pid, int pidfd)
-{
-    sd_event_source *source = NULL;
-
-    if (sd_event_add_io(closer.event, &source, pidfd, EPOLLIN, on_child_exit,
-                        GINT_TO_POINTER(pid)) < 0) {
-        vrd_fd_close(&pidfd);
-        return;
-    }
-    sd_event_source_set_description(source, "closer-child");
-    sd_event_source_set_io_fd_own(source, 1);
-    /* The loop keeps it: the child may end after vrd_closer_stop(). */
-    sd_event_source_set_floating(source, 1);
-    sd_event_source_unref(source);
 }
 
 /* No child to be had: close what is instant here, keep the rest for later. */
@@ -131,22 +102,14 @@ close_instant_only(void)
 static gboolean
 flush(void)
 {
-    int pidfd = -1;
-    pid_t pid;
-
     if (closer.batch->len == 0) {
         return TRUE;
     }
-    pid = clone_with_table(&pidfd);
-    if (pid == 0) {
-        close_in_child((const Item *) (const void *) closer.batch->data,
-                       closer.batch->len);
-    }
-    if (pid < 0) {
+    if (!vrd_child_run(closer.event, close_in_child, closer.batch->data,
+                       closer.batch->len * sizeof(Item))) {
         close_instant_only();
         return closer.batch->len == 0;
     }
-    watch_child(pid, pidfd);
     g_array_set_size(closer.batch, 0);
     return TRUE;
 }

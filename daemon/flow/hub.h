@@ -22,7 +22,8 @@ typedef struct {
 } VrdHubWatcher;
 
 /* @activation: (borrowed) where the listening sockets may come from */
-VrdHub *vrd_hub_new(sd_event *event, VrdActivation *activation, const char *runtime_directory);
+VrdHub *vrd_hub_new(sd_event *event, VrdActivation *activation,
+                    const char *runtime_directory);
 void vrd_hub_free(VrdHub *hub);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrdHub, vrd_hub_free)
 
@@ -40,7 +41,8 @@ void vrd_hub_apply(VrdHub *hub, const VrdSettings *settings, GPtrArray *problems
 GPtrArray *vrd_hub_vms(const VrdHub *hub); /* (borrowed) (element-type VrdVm) */
 unsigned vrd_hub_n_devices(const VrdHub *hub);
 /* (borrowed, nullable) the settings that a device was made from */
-const VrdSettingsDevice *vrd_hub_device_settings(const VrdHub *hub, const VrdDevice *device);
+const VrdSettingsDevice *vrd_hub_device_settings(const VrdHub *hub,
+                                                 const VrdDevice *device);
 /* (borrowed, nullable) where its VMM connects, and its backend's path */
 const char *vrd_hub_vmm_path(const VrdHub *hub, const VrdDevice *device);
 const char *vrd_hub_backend_path(const VrdHub *hub, const VrdDevice *device);

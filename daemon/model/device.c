@@ -167,6 +167,40 @@ vrd_device_end_vmm(VrdDevice *device, const char *reason)
 }
 
 /* Was there a backend that had begun to work for the device? */
+void
+vrd_device_restart_vmm(VrdDevice *device)
+{
+    gboolean has_protocol_features = device->has_protocol_features;
+    uint64_t protocol_features = device->protocol_features;
+    g_autofree char *peer = g_steal_pointer(&device->vmm_peer);
+
+    forget_vmm(device);
+    device->vmm_peer = g_steal_pointer(&peer);
+    device->has_protocol_features = has_protocol_features;
+    device->protocol_features = protocol_features;
+    device->has_owner = TRUE;
+    device->vmm_state = VRD_VMM_HANDSHAKE;
+    device->vmm_since_us = vrd_clock_now_us();
+    vrd_device_touch(device, ALL_ASPECTS);
+}
+
+void
+vrd_device_reset(VrdDevice *device)
+{
+    for (unsigned i = 0; i < device->n_rings; i++) {
+        VrdRing *ring = &device->rings[i];
+
+        if (ring->started) {
+            vrd_ring_stop(ring, ring->base);
+        }
+        vrd_ring_set_enabled(ring, FALSE);
+    }
+    vrd_inflight_clear(&device->inflight);
+    device->status = 0;
+    vrd_device_update_vmm_state(device);
+    vrd_device_touch(device, VRD_DEVICE_RINGS | VRD_DEVICE_FEATURES);
+}
+
 static gboolean
 is_a_loss(VrdBackendState from, VrdBackendState to)
 {

@@ -48,8 +48,8 @@ typedef enum {
     VRD_BACKEND_NEGOTIATING,
     VRD_BACKEND_REPLAYING,
     VRD_BACKEND_LIVE,
-    VRD_BACKEND_DRAINING,    /* a ring is being drained (GET_VRING_BASE) */
-    VRD_BACKEND_HELD,        /* there, but not resumable exactly: why is in backend_reason */
+    VRD_BACKEND_DRAINING, /* a ring is being drained (GET_VRING_BASE) */
+    VRD_BACKEND_HELD,     /* there, but not resumable exactly: why is in backend_reason */
     VRD_BACKEND_QUARANTINED, /* broke the protocol again and again */
 } VrdBackendState;
 
@@ -70,16 +70,16 @@ struct VrdDevice {
     uint32_t n_queues_max;
 
     /* offers and acks */
-    gboolean is_backend_met;       /* backend_offer is of a backend, not of a profile */
-    gboolean has_offer;            /* backend_offer is known at all */
-    VrdOffer backend_offer;        /* the last backend's, or the profile */
+    gboolean is_backend_met; /* backend_offer is of a backend, not of a profile */
+    gboolean has_offer;      /* backend_offer is known at all */
+    VrdOffer backend_offer;  /* the last backend's, or the profile */
     uint64_t backend_protocol_features; /* what we acked to the backend */
-    VrdOffer offer;                /* to the VMM, fixed while it is connected */
-    uint64_t n_slots_answered;     /* most memory slots ever answered to a VMM */
-    gboolean has_features;         /* SET_FEATURES came */
-    uint64_t features;             /* acked by the VMM */
+    VrdOffer offer;                     /* to the VMM, fixed while it is connected */
+    uint64_t n_slots_answered;          /* most memory slots ever answered to a VMM */
+    gboolean has_features;              /* SET_FEATURES came */
+    uint64_t features;                  /* acked by the VMM */
     gboolean has_protocol_features;
-    uint64_t protocol_features;    /* acked by the VMM */
+    uint64_t protocol_features; /* acked by the VMM */
     gboolean has_owner;
 
     /* state that the VMM set */
@@ -97,8 +97,8 @@ struct VrdDevice {
     /* links */
     VrdVmmState vmm_state;
     uint64_t vmm_since_us;
-    char *vmm_peer;   /* "pid 812 uid 64055"; NULL: none */
-    char *vmm_reason; /* why the last VMM link ended; NULL: none did */
+    char *vmm_peer;          /* "pid 812 uid 64055"; NULL: none */
+    char *vmm_reason;        /* why the last VMM link ended; NULL: none did */
     uint64_t vmm_generation; /* counts its connections */
     VrdBackendState backend_state;
     uint64_t backend_since_us;
@@ -106,7 +106,7 @@ struct VrdDevice {
     char *backend_reason; /* why the last one was lost, or what it waits for */
     uint64_t backend_generation;
     uint64_t backend_n_lost;
-    uint32_t backend_waiting;          /* request whose answer is awaited; 0: none */
+    uint32_t backend_waiting; /* request whose answer is awaited; 0: none */
     uint64_t backend_waiting_since_us;
 };
 
@@ -117,10 +117,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrdDevice, vrd_device_free)
 /* Tell the VM's observer; @aspects: of VrdDeviceAspect. */
 void vrd_device_touch(VrdDevice *device, unsigned aspects);
 
-/* A new VMM: all that the former one set is gone; its offer is fixed for the connection. */
+/* A new VMM: all that the former one set is gone; its offer is fixed for the connection.
+ */
 void vrd_device_begin_vmm(VrdDevice *device, const char *peer);
 /* The VMM is gone: memory, descriptors and log are released. @reason: (nullable) */
 void vrd_device_end_vmm(VrdDevice *device, const char *reason);
+
+/* The VMM begins anew on its connection: what it set is gone, but for what it negotiated.
+ */
+void vrd_device_restart_vmm(VrdDevice *device);
+/* RESET_DEVICE: rings, in-flight region and status are forgotten, memory stays. */
+void vrd_device_reset(VrdDevice *device);
 
 void vrd_device_set_backend_state(VrdDevice *device, VrdBackendState state,
                                   const char *reason);

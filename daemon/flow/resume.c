@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "flow/resume.h"
+
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/error.h"
+#include "guest/usedindex.h"
+
+uint32_t
+vrd_resume_base(const VrdDevice *device, uint32_t index)
+{
+    const VrdRing *ring = vrd_device_find_ring(device, index);
+    uint16_t used, avail;
+
+    if (ring == NULL) {
+        return 0;
+    }
+    if (vrd_device_is_packed(device) || device->memory == NULL ||
+        !vrd_usedindex_read(ring, device->memory, &used, &avail, NULL)) {
+        return ring->base;
+    }
+    return used;
+}
+
+static gboolean
+check_ring(const VrdDevice *device, const VrdRing *ring, GError **error)
+{
+    gboolean is_in_order = device->kind == VRD_KIND_NET || device->inflight.fd >= 0;
+    uint16_t used, avail;
+
+    if (vrd_device_is_packed(device)) {
+        if (device->inflight.fd >= 0) {
+            return TRUE;
+        }
+        g_set_error(error, VRD_ERROR, VRD_ERROR_STATE,
+                    "packed ring %u cannot be resumed without an in-flight region",
+                    ring->index);
+        return FALSE;
+    }
+    if (!vrd_usedindex_read(ring, device->memory, &used, &avail, error)) {
+        return FALSE;
+    }
+    if (!is_in_order && !vrd_usedindex_is_quiet(used, avail)) {
+        g_set_error(
+            error, VRD_ERROR, VRD_ERROR_STATE,
+            "ring %u has requests in flight (used index %u, available index %u) and "
+            "no in-flight region: they cannot be resumed exactly",
+            ring->index, used, avail);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean
+vrd_resume_prepare(VrdDevice *device, GError **error)
+{
+    for (unsigned i = 0; i < device->n_rings; i++) {
+        if (device->rings[i].started && !check_ring(device, &device->rings[i], error)) {
+            return FALSE;
+        }
+    }
+    for (unsigned i = 0; i < device->n_rings; i++) {
+        if (device->rings[i].started) {
+            device->rings[i].base = vrd_resume_base(device, i);
+        }
+    }
+    vrd_device_touch(device, VRD_DEVICE_RINGS);
+    return TRUE;
+}
+
+static void
+write_one(const void *data, gsize bytes)
+{
+    const int *fds = data;
+    const uint64_t one = 1;
+
+    for (gsize i = 0; i < bytes / sizeof *fds; i++) {
+        if (write(fds[i], &one, sizeof one) < 0) {
+            continue; /* not one that can be written to: nobody would hear it */
+        }
+    }
+}
+
+void
+vrd_resume_wake(sd_event *event, const VrdDevice *device)
+{
+    g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
+
+    for (unsigned i = 0; i < device->n_rings; i++) {
+        const VrdRing *ring = &device->rings[i];
+
+        for (unsigned kind = VRD_RING_KICK; ring->started && kind <= VRD_RING_CALL;
+             kind++) {
+            if (ring->files[kind].state == VRD_RING_FILE_FD) {
+                g_array_append_val(fds, ring->files[kind].fd);
+            }
+        }
+    }
+    if (fds->len > 0) {
+        vrd_child_run(event, write_one, fds->data, fds->len * sizeof(int));
+    }
+}
