@@ -83,6 +83,11 @@ class Hosts:
                 case, [self.source.sockets['net'], self.destination.sockets['net']], pairs=2)
         self.socket = case.path('migration')
 
+    def forget_socket(self):
+        """Removes the socket of the last migration; newer versions of QEMU do it themselves."""
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
+
     def vringds(self):
         return [host.route.vringd for host in (self.source, self.destination)
                 if host.route.vringd is not None]
@@ -104,8 +109,8 @@ def loops(jobs):
 @tap.case(quick=['blk and net'], limit=90, rows={name: {'kinds': kinds, 'jobs': jobs}
                           for name, (kinds, jobs) in LOADS.items()})
 def guest_goes_on_at_the_destination(case, kinds, jobs):
-    if 'fs' in kinds and qemu.version() < (8, 2):
-        raise tap.Skip('QEMU %d.%d cannot migrate a file system' % qemu.version())
+    if 'fs' in kinds and (qemu.version() < (8, 2) or not backends.VIRTIOFSD_RUST):
+        raise tap.Skip('QEMU before 8.2 and the virtiofsd in C cannot migrate a file system')
     hosts = Hosts(case, kinds, random=False)
     source = hosts.source.guest(jobs)
     for job in loops(jobs):
@@ -179,7 +184,7 @@ def cancelled_migration_can_be_repeated(case):
         for job in loops(jobs):
             source.moves(job)
         destination.kill()
-        os.unlink(hosts.socket)
+        hosts.forget_socket()
     destination = hosts.destination.guest(jobs, incoming=hosts.socket)
     qemu.migrate(source, hosts.socket)
     destination.qmp.wait_event('RESUME', 10)
@@ -192,8 +197,7 @@ def cancelled_migration_can_be_repeated(case):
 
 def there_and_away(hosts, jobs):
     """One migration, after which both guests end."""
-    if os.path.exists(hosts.socket):
-        os.unlink(hosts.socket)
+    hosts.forget_socket()
     source = hosts.source.guest(jobs)
     for job in loops(jobs):
         source.moves(job, 40)

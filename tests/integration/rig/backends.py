@@ -2,7 +2,6 @@
 """The other side: storage daemon, testpmd in both roles, virtiofsd."""
 
 import os
-import re
 import signal
 
 from . import packets
@@ -12,6 +11,7 @@ from .qemu import guest_files
 QSD = os.environ.get('QSD', 'qemu-storage-daemon')
 TESTPMD = os.environ.get('TESTPMD', 'dpdk-testpmd')
 VIRTIOFSD = os.environ.get('VIRTIOFSD', '/usr/lib/qemu/virtiofsd')
+VIRTIOFSD_RUST = bool(os.environ.get('VIRTIOFSD_RUST')) or 'libexec' in VIRTIOFSD
 
 # The prompt has no newline, so the answer to a further command marks the end of one.
 END_OF_ANSWER = r'forwarding lcores'
@@ -156,7 +156,7 @@ class Virtiofsd(Process):
         if os.path.exists(socket):
             os.unlink(socket)
         command = [VIRTIOFSD, '--socket-path=%s' % socket]
-        if re.search('libexec', VIRTIOFSD) or os.environ.get('VIRTIOFSD_RUST'):
+        if VIRTIOFSD_RUST:
             command += ['--shared-dir=%s' % directory, '--sandbox=none']
         else:
             command += ['-o', 'source=%s' % directory, '-o', 'sandbox=chroot',
