@@ -32,7 +32,7 @@ struct VrdListener {
     int fd;
     sd_event *event;
     sd_event_source *io;
-    sd_event_source *rest; /* on demand: armed while we do not listen */
+    sd_event_source *rest; /* armed while we do not listen */
     VrdListenerAccepted accepted;
     gpointer user_data;
     gboolean paused;
@@ -235,14 +235,6 @@ rest(VrdListener *listener)
 {
     listener->resting = TRUE;
     update_enabled(listener);
-    if (!listener->rest) {
-        if (sd_event_add_time_relative(listener->event, &listener->rest, CLOCK_MONOTONIC,
-                                       REST_US, ACCURACY_US, on_rest_over,
-                                       listener) >= 0) {
-            sd_event_source_set_description(listener->rest, "listener-rest");
-        }
-        return;
-    }
     sd_event_source_set_time_relative(listener->rest, REST_US);
     sd_event_source_set_enabled(listener->rest, SD_EVENT_ONESHOT);
 }
@@ -363,11 +355,18 @@ vrd_listener_new(sd_event *event, int fd, const char *path, VrdListenerAccepted 
         return NULL;
     }
     r = sd_event_add_io(event, &listener->io, fd, EPOLLIN, on_io, listener);
+    if (r >= 0) {
+        /* Made now: the loop's first timer takes a descriptor, and none is left then. */
+        r = sd_event_add_time_relative(event, &listener->rest, CLOCK_MONOTONIC, REST_US,
+                                       ACCURACY_US, on_rest_over, listener);
+    }
     if (r < 0) {
         vrd_error_set_errno(error, -r, "watching a listening socket");
         vrd_listener_free(listener);
         return NULL;
     }
+    sd_event_source_set_enabled(listener->rest, SD_EVENT_OFF);
+    sd_event_source_set_description(listener->rest, "listener-rest");
     sd_event_source_set_description(listener->io, "listener");
     if (path && lstat(path, &status) == 0 && S_ISSOCK(status.st_mode)) {
         listener->path = g_strdup(path);
