@@ -6,6 +6,7 @@
  */
 #include "backend/apply.h"
 #include "base/clock.h"
+#include "base/closer.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "flow/bridge-state.h"
@@ -245,7 +246,7 @@ vrd_bridge_backend_connected(int fd, gpointer user_data)
         vrd_log_limited(&bridge->backend_limit, LOG_WARNING, &subject,
                         "backend refused: %s is connected and another one waits",
                         bridge->device->backend_peer);
-        vrd_fd_close(&fd);
+        vrd_closer_take(&fd);
         return;
     }
     bridge->waiting_backend_fd = fd;
@@ -272,7 +273,7 @@ void
 vrd_bridge_backend_end(VrdBridge *bridge)
 {
     g_clear_pointer(&bridge->session, vrd_session_free);
-    vrd_fd_close(&bridge->waiting_backend_fd);
+    vrd_closer_take(&bridge->waiting_backend_fd);
 }
 
 void

@@ -27,7 +27,7 @@ static void
 end_waiting(VrdBridge *bridge)
 {
     bridge->waiting_time = sd_event_source_disable_unref(bridge->waiting_time);
-    vrd_fd_close(&bridge->waiting_vmm_fd);
+    vrd_closer_take(&bridge->waiting_vmm_fd);
 }
 
 static void
@@ -150,7 +150,7 @@ refuse_second(VrdBridge *bridge, int fd)
                     "second VMM refused: the device is held by %s",
                     bridge->vmm != NULL ? bridge->device->vmm_peer
                                         : "a VMM that waits for the backend");
-    vrd_fd_close(&fd);
+    vrd_closer_take(&fd);
     return TRUE;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "base/closer.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -38,7 +39,7 @@ on_accepted(int fd, gpointer user_data)
                             "%s: refused pid %d with uid %u, allowed is uid %u",
                             door->path, (int) peer.pid, (unsigned) peer.uid,
                             (unsigned) allowed);
-            vrd_fd_close(&fd);
+            vrd_closer_take(&fd);
             return;
         }
     }
