@@ -58,7 +58,7 @@ typedef struct {
     char *name;      /* of the file, without .conf: unique on this host; [A-Za-z0-9._-]{1,64} */
     char *file;      /* where it was read from, for messages */
     char *vm_name;   /* VM=; same characters as name */
-    char *vm_uuid;   /* UUID=, lower case, or NULL */
+    char *vm_uuid;   /* UUID=, lower case, or NULL; one file gives it for the whole VM */
     char *device;    /* Name= within the VM; default: name */
     VrdKind kind;    /* Kind=net|blk|scsi|fs|generic */
     uint32_t n_queues_max; /* Queues=, rings at most, 1 to 256; default 256 */
