@@ -20,27 +20,27 @@
     {section_, "Mode",     VALUE(mode),  OFFSET(side_.access.mode),  NULL},     \
     {section_, "PeerUser", VALUE(user),  OFFSET(side_.peer_uid),     ""}
 
-#define HIDDEN_PROTOCOL OFFSET(hidden_protocol_features)
-#define PROTOCOL        OFFSET(profile.protocol_features)
-
 /* Kind stands first: it gives the feature names their meaning. */
 static const VrdSetting settings[] = {
-    /* section  key                     parser                    field            default */
-    {"Device",  "Kind",                 VALUE(kind),              OFFSET(kind),    "generic"},
-    {"Device",  "VM",                   VALUE(name),              OFFSET(vm_name), NULL},
-    {"Device",  "UUID",                 VALUE(uuid),              OFFSET(vm_uuid), NULL},
-    {"Device",  "Name",                 VALUE(name),              OFFSET(device),  NULL},
-    {"Device",  "Queues",               VALUE(rings),             OFFSET(n_queues_max), "256"},
-    {"Device",  "HideFeatures",         VALUE(features),          OFFSET(hidden_features), ""},
-    {"Device",  "HideProtocolFeatures", VALUE(protocol_features), HIDDEN_PROTOCOL, ""},
+    /* section  key         parser        field                 default */
+    {"Device",  "Kind",     VALUE(kind),  OFFSET(kind),         "generic"},
+    {"Device",  "VM",       VALUE(name),  OFFSET(vm_name),      NULL},
+    {"Device",  "UUID",     VALUE(uuid),  OFFSET(vm_uuid),      NULL},
+    {"Device",  "Name",     VALUE(name),  OFFSET(device),       NULL},
+    {"Device",  "Queues",   VALUE(rings), OFFSET(n_queues_max), "256"},
+    {"Device",  "HideFeatures",
+     VALUE(features),          OFFSET(hidden_features),          ""},
+    {"Device",  "HideProtocolFeatures",
+     VALUE(protocol_features), OFFSET(hidden_protocol_features), ""},
     SIDE("VMM", vmm, "listen"),
     SIDE("Backend", backend, "dial"),
     VRD_DEADLINE_SETTINGS(VrdSettingsDevice),
-    {"Profile", "Features",         VALUE(features),          OFFSET(profile.features),    NULL},
-    {"Profile", "ProtocolFeatures", VALUE(protocol_features), PROTOCOL,                    NULL},
-    {"Profile", "Queues",           VALUE(queues),            OFFSET(profile.n_queues),    NULL},
-    {"Profile", "MemSlots",         VALUE(slots),             OFFSET(profile.n_mem_slots), NULL},
-    {"Profile", "Config",           VALUE(config),            OFFSET(profile),             NULL},
+    {"Profile", "Features", VALUE(features), OFFSET(profile.features),    NULL},
+    {"Profile", "ProtocolFeatures",
+     VALUE(protocol_features), OFFSET(profile.protocol_features), NULL},
+    {"Profile", "Queues",   VALUE(queues),   OFFSET(profile.n_queues),    NULL},
+    {"Profile", "MemSlots", VALUE(slots),    OFFSET(profile.n_mem_slots), NULL},
+    {"Profile", "Config",   VALUE(config),   OFFSET(profile),             NULL},
 };
 /* clang-format on */
 
