@@ -8,8 +8,8 @@
 
 /*
  * Requests and their answers on a stream on which we are the requesting side: the
- * front-end towards a backend, or the back-end on a VMM's backend channel. Answers come in
- * the order of the requests. A wrong, unasked or late answer ends the connection: all
+ * front-end towards a backend, or the back-end on a VMM's backend channel. Answers come
+ * in the order of the requests. A wrong, unasked or late answer ends the connection: all
  * open calls end with VRD_ERROR_LOST, VRD_ERROR_PROTOCOL or VRD_ERROR_TIMEOUT, then .lost
  * comes.
  */

@@ -24,7 +24,8 @@ typedef struct {
 
 /* Error: VRD_ERROR_SETTING (path over 107 bytes, with its length) */
 VrdDialer *vrd_dialer_new(sd_event *event, const char *path, const VrdDialerRules *rules,
-                          VrdDialerConnected connected, gpointer user_data, GError **error);
+                          VrdDialerConnected connected, gpointer user_data,
+                          GError **error);
 void vrd_dialer_free(VrdDialer *dialer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrdDialer, vrd_dialer_free)
 

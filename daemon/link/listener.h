@@ -7,7 +7,8 @@
 
 /*
  * A listening Unix socket: activated by systemd, or made here. At EMFILE it stops
- * listening for 100 ms and uses a spare descriptor to refuse, so that the loop never spins.
+ * listening for 100 ms and uses a spare descriptor to refuse, so that the loop never
+ * spins.
  */
 typedef struct VrdListener VrdListener;
 
@@ -17,8 +18,8 @@ typedef void (*VrdListenerAccepted)(int fd, gpointer user_data);
 #define VRD_LISTENER_PATH_MAX 107u /* bytes */
 
 typedef struct {
-    uid_t owner;  /* (uid_t) -1: leave */
-    gid_t group;  /* (gid_t) -1: leave */
+    uid_t owner; /* (uid_t) -1: leave */
+    gid_t group; /* (gid_t) -1: leave */
     mode_t mode;
 } VrdListenerAccess;
 

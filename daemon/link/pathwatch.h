@@ -14,7 +14,7 @@ typedef struct VrdPathwatch VrdPathwatch;
 typedef enum {
     VRD_PATHWATCH_APPEARED, /* the node was made or moved here */
     VRD_PATHWATCH_CHANGED, /* something else that may matter: access, a directory above */
-    VRD_PATHWATCH_LOST,     /* nothing will be heard any more: make a new one later */
+    VRD_PATHWATCH_LOST,    /* nothing will be heard any more: make a new one later */
 } VrdPathwatchEvent;
 
 /* From the loop. May free the watch. */

@@ -25,6 +25,8 @@
  * buffer holds 278 of the smallest ones. */
 #define FAREWELL_BATCH 512u
 
+#define DOUBT_MAX 63u
+
 #define CROWDED_MIN_US (10u * G_TIME_SPAN_MILLISECOND)
 #define CROWDED_MAX_US (100u * G_TIME_SPAN_MILLISECOND)
 #define ACCURACY_US    G_TIME_SPAN_MILLISECOND
@@ -46,6 +48,8 @@ struct VrdStream {
     size_t got; /* bytes of @torn */
     VrdOutbox outbox;
     uint64_t last_turn; /* loop iteration of the last wake-up with a message */
+    uint8_t n_single;   /* wake-ups that read one message only, still to come */
+    uint8_t doubt;      /* how many of those follow a useless second read */
     gboolean paused;
 };
 
@@ -112,7 +116,7 @@ tell_closed(VrdStream *stream)
     }
 }
 
-static gboolean read_batch(VrdStream *stream, unsigned n_max);
+static unsigned read_batch(VrdStream *stream, unsigned n_max);
 
 static int
 on_post(sd_event_source *source, void *data)
@@ -239,8 +243,8 @@ read_message(VrdStream *stream)
     return FALSE;
 }
 
-/* TRUE if a message was delivered. The stream may be freed after it: hold a reference. */
-static gboolean
+/* Returns: messages delivered. The stream may be freed after it: hold a reference. */
+static unsigned
 read_batch(VrdStream *stream, unsigned n_max)
 {
     unsigned n = 0;
@@ -249,7 +253,33 @@ read_batch(VrdStream *stream, unsigned n_max)
            read_message(stream)) {
         n++;
     }
-    return n > 0;
+    return n;
+}
+
+/*
+ * One wake-up's reading. Only a peer that wakes us turn by turn may have more to say, and
+ * one that goes question by answer does so too: a second message is looked for as often
+ * as there has been one, since in vain it costs a system call each time.
+ */
+static void
+read_turn(VrdStream *stream)
+{
+    gboolean look;
+    uint64_t turn = 0;
+    unsigned n;
+
+    sd_event_get_iteration(stream->event, &turn);
+    look = turn == stream->last_turn + 1 && stream->n_single == 0;
+    n = read_batch(stream, look ? BATCH : 1);
+    if (n > 0) {
+        stream->last_turn = turn;
+    }
+    if (look) {
+        stream->doubt = n > 1 ? 0 : (uint8_t) MIN(stream->doubt * 2u + 1, DOUBT_MAX);
+        stream->n_single = stream->doubt;
+    } else if (stream->n_single > 0) {
+        stream->n_single--;
+    }
 }
 
 static int on_crowded(sd_event_source *source, uint64_t now_us, void *data);
@@ -321,7 +351,6 @@ static int
 on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 {
     VrdStream *stream = data;
-    uint64_t turn = 0;
 
     stream->n_refs++;
     if ((events & EPOLLOUT) && stream->outbox.state == VRD_OUTBOX_FULL) {
@@ -331,12 +360,7 @@ on_io(sd_event_source *source, int fd, uint32_t events, void *data)
         stream_end(stream,
                    g_error_new(VRD_ERROR, VRD_ERROR_LOST, "connection closed by peer"));
     } else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-        /* A peer that wakes us turn by turn has more to say: only then is another read
-         * worth its system call. */
-        sd_event_get_iteration(stream->event, &turn);
-        if (read_batch(stream, turn == stream->last_turn + 1 ? BATCH : 1)) {
-            stream->last_turn = turn;
-        }
+        read_turn(stream);
     }
     if (stream->failure) {
         tell_closed(stream);

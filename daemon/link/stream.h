@@ -18,7 +18,7 @@
  */
 typedef struct VrdStream VrdStream;
 
-#define VRD_STREAM_MESSAGE_MS 5000u
+#define VRD_STREAM_MESSAGE_MS  5000u
 #define VRD_STREAM_QUEUE_BYTES (64u * 1024u)
 
 typedef struct {
