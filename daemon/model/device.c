@@ -166,7 +166,6 @@ vrd_device_end_vmm(VrdDevice *device, const char *reason)
     vrd_device_touch(device, ALL_ASPECTS);
 }
 
-/* Was there a backend that had begun to work for the device? */
 void
 vrd_device_restart_vmm(VrdDevice *device)
 {
@@ -201,6 +200,7 @@ vrd_device_reset(VrdDevice *device)
     vrd_device_touch(device, VRD_DEVICE_RINGS | VRD_DEVICE_FEATURES);
 }
 
+/* Was there a backend that had begun to work for the device? */
 static gboolean
 is_a_loss(VrdBackendState from, VrdBackendState to)
 {

@@ -11,8 +11,6 @@
 #include "base/error.h"
 #include "model/fdcheck.h"
 
-static uint64_t last_serial;
-
 #define QUEUE_ALIGNMENT  64u
 #define PACKED_HEADER    32u /* 29 bytes, entries aligned to 8 */
 #define PACKED_ENTRY     32u
@@ -20,6 +18,8 @@ static uint64_t last_serial;
 #define SPLIT_ENTRY      16u
 #define OFFSET_ALIGNMENT 4096u
 #define QUEUE_SIZE_MAX   32768u
+
+static uint64_t last_serial;
 
 void
 vrd_inflight_init(VrdInflight *inflight)

@@ -12,12 +12,12 @@
 #include "base/error.h"
 #include "model/fdcheck.h"
 
-static uint64_t last_serial;
-
 #define ADDR_FLAG_LOG     1u
 #define SPLIT_BASE_MAX    0xffffu
 #define PACKED_INDEX      0x7fffu /* without the wrap counter above it */
 #define PACKED_USED_SHIFT 16
+
+static uint64_t last_serial;
 
 static const char *const file_names[VRD_RING_N_FILES] = {
     [VRD_RING_KICK] = "kick",
