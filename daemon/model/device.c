@@ -88,6 +88,7 @@ forget_vmm(VrdDevice *device)
     device->n_rings = 0;
     g_clear_pointer(&device->memory, vrd_memtable_unref);
     device->memory_changed_us = 0;
+    g_clear_pointer(&device->repeats, g_array_unref);
     g_clear_pointer(&device->log, vrd_dirtylog_unref);
     vrd_inflight_clear(&device->inflight);
     device->has_features = FALSE;
@@ -350,6 +351,51 @@ vrd_device_set_memory(VrdDevice *device, VrdMemtable *table)
     }
     vrd_memtable_unref(old);
     vrd_device_touch(device, VRD_DEVICE_MEMORY | VRD_DEVICE_RINGS);
+}
+
+static gboolean
+is_region(const VrdPayloadRegion *a, const VrdPayloadRegion *b)
+{
+    return a->guest_addr == b->guest_addr && a->user_addr == b->user_addr &&
+           a->size == b->size;
+}
+
+gboolean
+vrd_device_repeat_region(VrdDevice *device, const VrdPayloadRegion *region)
+{
+    const VrdMemtable *table = device->memory;
+
+    for (unsigned i = 0; table != NULL && i < vrd_memtable_n_regions(table); i++) {
+        const VrdMemregion *there = vrd_memtable_region(table, i);
+
+        if (there->guest_addr == region->guest_addr && there->size == region->size &&
+            there->user_addr == region->user_addr &&
+            there->mmap_offset == region->mmap_offset) {
+            if (device->repeats == NULL) {
+                device->repeats = g_array_new(FALSE, FALSE, sizeof(VrdPayloadRegion));
+            }
+            /* As many as the pairs of the largest device could make of a full table. */
+            if (device->repeats->len >=
+                VRD_MEMTABLE_SLOTS_MAX * VRD_DEVICE_RINGS_MAX / 2) {
+                return FALSE;
+            }
+            g_array_append_val(device->repeats, *region);
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+gboolean
+vrd_device_unrepeat_region(VrdDevice *device, const VrdPayloadRegion *region)
+{
+    for (unsigned i = 0; device->repeats != NULL && i < device->repeats->len; i++) {
+        if (is_region(&g_array_index(device->repeats, VrdPayloadRegion, i), region)) {
+            g_array_remove_index_fast(device->repeats, i);
+            return TRUE;
+        }
+    }
+    return FALSE;
 }
 
 void

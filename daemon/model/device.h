@@ -85,7 +85,9 @@ struct VrdDevice {
     /* state that the VMM set */
     VrdMemtable *memory; /* (owned, nullable) shared with the VM's other devices */
     uint64_t memory_changed_us;
-    VrdRing *rings; /* (owned) n_rings of them; grows with the highest index seen */
+    GArray *repeats; /* (element-type VrdPayloadRegion) slots that were added again;
+                        nullable */
+    VrdRing *rings;  /* (owned) n_rings of them; grows with the highest index seen */
     unsigned n_rings;
     VrdDirtylog *log; /* (owned, nullable) while the VMM logs */
     VrdInflight inflight;
@@ -138,7 +140,16 @@ gboolean vrd_device_set_features(VrdDevice *device, uint64_t features, GError **
 gboolean vrd_device_set_protocol_features(VrdDevice *device, uint64_t features,
                                           GError **error);
 void vrd_device_set_memory(VrdDevice *device, VrdMemtable *table); /* (owned) */
-void vrd_device_set_log(VrdDevice *device, VrdDirtylog *log);      /* (owned, nullable) */
+/*
+ * vrd_device_repeat_region - a slot is added that is there already
+ *
+ * QEMU before 11.1 adds and removes each slot once for each queue pair of a net device.
+ * Returns: TRUE if @region is in the table; then one more vrd_device_unrepeat_region()
+ * for it says TRUE, which is a removal that leaves the slot there.
+ */
+gboolean vrd_device_repeat_region(VrdDevice *device, const VrdPayloadRegion *region);
+gboolean vrd_device_unrepeat_region(VrdDevice *device, const VrdPayloadRegion *region);
+void vrd_device_set_log(VrdDevice *device, VrdDirtylog *log); /* (owned, nullable) */
 
 /*
  * (borrowed, until the next call) ring number @index, made if the index is below what was

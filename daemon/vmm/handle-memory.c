@@ -48,6 +48,7 @@ set_mem_table(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError *
             return FALSE;
         }
     }
+    g_clear_pointer(&device->repeats, g_array_unref);
     take_table(device, g_steal_pointer(&table));
     effect->kind = VRD_EFFECT_SYNC;
     return TRUE;
@@ -64,16 +65,20 @@ static gboolean
 add_mem_reg(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error)
 {
     VrdDevice *device = vrd_vmm_link_device(link);
-    g_autoptr(VrdMemtable) table = copy_table(device);
+    g_autoptr(VrdMemtable) table = NULL;
     VrdPayloadSingleRegion single;
 
+    vrd_payload_get_single_region(message, &single);
+    if (vrd_device_repeat_region(device, &single.region)) {
+        return TRUE;
+    }
+    table = copy_table(device);
     if (vrd_memtable_n_regions(table) >= device->offer.n_mem_slots) {
         g_set_error(error, VRD_ERROR, VRD_ERROR_LIMIT,
                     "ADD_MEM_REG: region %u, allowed are %" G_GUINT64_FORMAT,
                     vrd_memtable_n_regions(table) + 1, device->offer.n_mem_slots);
         return FALSE;
     }
-    vrd_payload_get_single_region(message, &single);
     if (!add_region(device, table, &single.region, vrd_message_take_fd(message, 0),
                     "ADD_MEM_REG", error)) {
         return FALSE;
@@ -87,10 +92,14 @@ static gboolean
 rem_mem_reg(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error)
 {
     VrdDevice *device = vrd_vmm_link_device(link);
-    g_autoptr(VrdMemtable) table = copy_table(device);
+    g_autoptr(VrdMemtable) table = NULL;
     VrdPayloadSingleRegion single;
 
     vrd_payload_get_single_region(message, &single);
+    if (vrd_device_unrepeat_region(device, &single.region)) {
+        return TRUE;
+    }
+    table = copy_table(device);
     if (!vrd_memtable_remove(table, single.region.guest_addr, single.region.user_addr,
                              single.region.size, error)) {
         g_prefix_error(error, "REM_MEM_REG: ");
