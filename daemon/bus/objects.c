@@ -144,18 +144,14 @@ remove_object(VrdObjects *objects, gpointer target)
 static char *
 vm_path(const VrdVm *vm)
 {
-    g_autofree char *path = NULL;
-    char *encoded = NULL;
+    char *path = NULL;
 
-    if (vm->uuid != NULL) {
+    if (vm->uuid != NULL && vm->uuid[strspn(vm->uuid, "0123456789abcdef-")] == '\0') {
         path = g_strconcat(VRD_BUS_ROOT "/vm/_", vm->uuid, NULL);
-        g_strdelimit(path + strlen(VRD_BUS_ROOT), "-", '_');
-        if (sd_bus_object_path_is_valid(path) > 0) {
-            return g_steal_pointer(&path);
-        }
+        return g_strdelimit(path, "-", '_');
     }
-    sd_bus_path_encode(VRD_BUS_ROOT "/vm", vm->name, &encoded);
-    return encoded;
+    sd_bus_path_encode(VRD_BUS_ROOT "/vm", vm->name, &path);
+    return path;
 }
 
 static void
