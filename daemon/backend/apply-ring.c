@@ -58,7 +58,7 @@ add_file(VrdApply *apply, uint32_t request, const VrdRing *ring, VrdRingFileKind
 }
 
 static void
-start(VrdApply *apply, const VrdRing *ring, VrdAppliedRing *has)
+start(VrdApply *apply, VrdRing *ring, VrdAppliedRing *has)
 {
     gboolean enabled = ring->enabled;
 
@@ -79,6 +79,7 @@ start(VrdApply *apply, const VrdRing *ring, VrdAppliedRing *has)
     }
     has->started = TRUE;
     has->enabled = enabled;
+    ring->served = TRUE;
 }
 
 static void
@@ -135,7 +136,7 @@ vrd_apply_ring_all(VrdApply *apply)
         apply_inflight(apply);
     }
     for (unsigned i = 0; i < device->n_rings; i++) {
-        const VrdRing *ring = &device->rings[i];
+        VrdRing *ring = &device->rings[i];
         VrdAppliedRing *has;
 
         if (!ring->started) {

@@ -46,6 +46,12 @@ send_get(VrdSession *session, uint32_t request, VrdCallDone done)
     vrd_call_send(session->call, &message, session->deadlines.memory_ms, done, session);
 }
 
+static gboolean
+offers(const VrdSession *session, VrdProtocolFeature feature)
+{
+    return (session->offer.protocol_features & VRD_FEATURE_BIT(feature)) != 0;
+}
+
 static void
 refuse_offer(VrdSession *session, const char *what, uint64_t value, uint64_t allowed)
 {
@@ -65,15 +71,6 @@ end_negotiation(VrdSession *session)
 }
 
 static void
-on_last_offer(VrdMessage *reply, const GError *error, gpointer user_data)
-{
-    /* The fence behind the offers: a features answer again. */
-    if (error == NULL) {
-        end_negotiation(user_data);
-    }
-}
-
-static void
 on_slots(VrdMessage *reply, const GError *error, gpointer user_data)
 {
     VrdSession *session = user_data;
@@ -84,7 +81,9 @@ on_slots(VrdMessage *reply, const GError *error, gpointer user_data)
     session->offer.n_mem_slots = vrd_payload_get_u64(reply);
     if (session->offer.n_mem_slots == 0 || session->offer.n_mem_slots > SLOTS_MAX) {
         refuse_offer(session, "GET_MAX_MEM_SLOTS", session->offer.n_mem_slots, SLOTS_MAX);
+        return;
     }
+    end_negotiation(session);
 }
 
 static void
@@ -98,13 +97,11 @@ on_queues(VrdMessage *reply, const GError *error, gpointer user_data)
     session->offer.n_queues = vrd_payload_get_u64(reply);
     if (session->offer.n_queues == 0 || session->offer.n_queues > QUEUES_MAX) {
         refuse_offer(session, "GET_QUEUE_NUM", session->offer.n_queues, QUEUES_MAX);
+        return;
     }
-}
-
-static gboolean
-offers(const VrdSession *session, VrdProtocolFeature feature)
-{
-    return (session->offer.protocol_features & VRD_FEATURE_BIT(feature)) != 0;
+    if (!offers(session, VRD_PROTOCOL_F_CONFIGURE_MEM_SLOTS)) {
+        end_negotiation(session);
+    }
 }
 
 static void
@@ -129,7 +126,10 @@ on_protocol_features(VrdMessage *reply, const GError *error, gpointer user_data)
     if (offers(session, VRD_PROTOCOL_F_CONFIGURE_MEM_SLOTS)) {
         send_get(session, VRD_REQUEST_GET_MAX_MEM_SLOTS, on_slots);
     }
-    send_get(session, VRD_REQUEST_GET_FEATURES, on_last_offer);
+    if (!offers(session, VRD_PROTOCOL_F_MQ) &&
+        !offers(session, VRD_PROTOCOL_F_CONFIGURE_MEM_SLOTS)) {
+        end_negotiation(session);
+    }
 }
 
 static void

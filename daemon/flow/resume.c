@@ -16,7 +16,8 @@ vrd_resume_base(const VrdDevice *device, uint32_t index)
     if (ring == NULL) {
         return 0;
     }
-    if (vrd_device_is_packed(device) || device->memory == NULL ||
+    /* What no backend has had stands where the VMM said. */
+    if (!ring->served || vrd_device_is_packed(device) || device->memory == NULL ||
         !vrd_usedindex_read(ring, device->memory, &used, &avail, NULL)) {
         return ring->base;
     }
@@ -29,6 +30,9 @@ check_ring(const VrdDevice *device, const VrdRing *ring, GError **error)
     gboolean is_in_order = device->kind == VRD_KIND_NET || device->inflight.fd >= 0;
     uint16_t used, avail;
 
+    if (!ring->served) {
+        return TRUE;
+    }
     if (vrd_device_is_packed(device)) {
         if (device->inflight.fd >= 0) {
             return TRUE;

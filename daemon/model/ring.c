@@ -369,6 +369,7 @@ vrd_ring_stop(VrdRing *ring, uint32_t base)
     forget_file(ring, VRD_RING_KICK);
     forget_file(ring, VRD_RING_CALL);
     ring->started = FALSE;
+    ring->served = FALSE;
     ring->base = base;
     /* The guest may use that memory for anything now: the next start needs new ones. */
     ring->has_addr = FALSE;

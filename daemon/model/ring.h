@@ -40,6 +40,7 @@ typedef struct {
     gboolean enabled;   /* as the VMM asked for by SET_VRING_ENABLE */
     gboolean started;   /* between SET_VRING_KICK and GET_VRING_BASE */
     gboolean mapped;    /* all of it lies in the memory table */
+    gboolean served;    /* since it was started a backend has had it: base is history */
     uint64_t changed_us; /* monotonic; 0: never */
 } VrdRing;
 
