@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 
 from . import bus as bus_module
 from .process import Failure, Process, run, wait_for
@@ -23,28 +24,38 @@ SANITIZER_OPTIONS = {
 
 
 class Notify:
-    """The socket that systemd would listen on for READY=1 (sd_notify(3))."""
+    """
+    The socket that systemd would listen on for READY=1 (sd_notify(3)). Always read, as
+    the service manager does: a full one would stop its sender.
+    """
 
     def __init__(self, path):
         self.path = path
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(path)
-        self.socket.settimeout(0.05)
         self.words = []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        while True:
+            try:
+                self.words += self.socket.recv(65536).decode().split('\n')
+            except OSError:
+                return
 
     def saw(self, word):
         """Whether `word` came since it was last asked for."""
-        try:
-            while True:
-                self.words += self.socket.recv(65536).decode().split('\n')
-        except socket.timeout:
-            pass
         if word in self.words:
             del self.words[:self.words.index(word) + 1]
             return True
         return False
 
     def kill(self):
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
         self.socket.close()
 
 
