@@ -169,6 +169,29 @@ on_replayed(const GError *error, gpointer user_data)
                    vrd_device_n_started(bridge->device));
 }
 
+/*
+ * No exact way on. A network card whose VMM listens for us can begin anew: it loses
+ * frames, as the wire may, and it takes the next connection. All others keep what they
+ * have until the VMM stops the rings.
+ */
+static void
+hold(VrdBridge *bridge, const GError *reason)
+{
+    VrdDevice *device = bridge->device;
+    VrdLogSubject subject = vrd_bridge_subject(bridge, device->backend_peer);
+
+    if (device->kind == VRD_KIND_NET && !vrd_door_is_listening(bridge->vmm_door)) {
+        g_autoptr(GError) ended = g_error_new(
+            VRD_ERROR, VRD_ERROR_STATE, "it has to begin anew: %s", reason->message);
+
+        vrd_vmm_link_fail(bridge->vmm, ended);
+        return;
+    }
+    vrd_log_limited(&bridge->backend_limit, LOG_WARNING, &subject, "backend is held: %s",
+                    reason->message);
+    vrd_device_set_backend_state(device, VRD_BACKEND_HELD, reason->message);
+}
+
 void
 vrd_bridge_backend_attach(VrdBridge *bridge)
 {
@@ -181,11 +204,7 @@ vrd_bridge_backend_attach(VrdBridge *bridge)
     }
     if (vrd_device_n_started(device) > 0) {
         if (!vrd_resume_prepare(device, &error)) {
-            VrdLogSubject subject = vrd_bridge_subject(bridge, device->backend_peer);
-
-            vrd_log_limited(&bridge->backend_limit, LOG_WARNING, &subject,
-                            "backend is held: %s", error->message);
-            vrd_device_set_backend_state(device, VRD_BACKEND_HELD, error->message);
+            hold(bridge, error);
             return;
         }
         bridge->is_resuming = TRUE;

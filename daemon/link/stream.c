@@ -39,6 +39,7 @@ struct VrdStream {
     sd_event_source *post;    /* on demand: tells the end from the loop */
     sd_event_source *timer;   /* on demand: armed while a message is torn */
     sd_event_source *crowded; /* on demand: another try after ETOOMANYREFS */
+    sd_event_source *stuck;   /* on demand: armed while an answer waits, in turn */
     uint64_t crowded_us;
     const VrdStreamHandlers *handlers; /* NULL: freed or told of the end */
     gpointer user_data;
@@ -51,6 +52,7 @@ struct VrdStream {
     uint8_t n_single;   /* wake-ups that read one message only, still to come */
     uint8_t doubt;      /* how many of those follow a useless second read */
     gboolean paused;
+    gboolean in_turn;
 };
 
 static VrdMessage shared_message;
@@ -75,6 +77,7 @@ stream_shut(VrdStream *stream)
     stream->post = sd_event_source_disable_unref(stream->post);
     stream->timer = sd_event_source_disable_unref(stream->timer);
     stream->crowded = sd_event_source_disable_unref(stream->crowded);
+    stream->stuck = sd_event_source_disable_unref(stream->stuck);
     vrd_outbox_close(&stream->outbox);
     if (stream->torn) {
         vrd_message_drop_fds(stream->torn);
@@ -82,10 +85,18 @@ stream_shut(VrdStream *stream)
     }
 }
 
+/* Nothing is delivered: the owner said so, or an answer of ours is not out yet. */
+static gboolean
+is_resting(const VrdStream *stream)
+{
+    return stream->paused ||
+           (stream->in_turn && stream->outbox.state != VRD_OUTBOX_EMPTY);
+}
+
 static void
 update_events(VrdStream *stream)
 {
-    uint32_t events = stream->paused || stream->failure ? 0 : EPOLLIN;
+    uint32_t events = is_resting(stream) || stream->failure ? 0 : EPOLLIN;
 
     if (stream->outbox.state == VRD_OUTBOX_FULL) {
         events |= EPOLLOUT;
@@ -124,7 +135,7 @@ on_post(sd_event_source *source, void *data)
     VrdStream *stream = data;
 
     stream->n_refs++;
-    if (!stream->failure && !stream->paused) {
+    if (!stream->failure && !is_resting(stream)) {
         read_batch(stream, FAREWELL_BATCH);
     }
     tell_closed(stream);
@@ -249,7 +260,7 @@ read_batch(VrdStream *stream, unsigned n_max)
 {
     unsigned n = 0;
 
-    while (n < n_max && stream->handlers && !stream->paused && !stream->failure &&
+    while (n < n_max && stream->handlers && !is_resting(stream) && !stream->failure &&
            read_message(stream)) {
         n++;
     }
@@ -301,6 +312,47 @@ wait_crowded(VrdStream *stream)
     sd_event_source_set_enabled(stream->crowded, SD_EVENT_ONESHOT);
 }
 
+static int
+on_stuck(sd_event_source *source, uint64_t now_us, void *data)
+{
+    VrdStream *stream = data;
+
+    stream->n_refs++;
+    stream_end(stream, g_error_new(VRD_ERROR, VRD_ERROR_TIMEOUT,
+                                   "peer reads nothing: an answer waits for %u ms",
+                                   VRD_STREAM_ANSWER_MS));
+    tell_closed(stream);
+    stream_unref(stream);
+    return 0;
+}
+
+/* In turn, an answer has only so long to go out. */
+static void
+watch_answer(VrdStream *stream, gboolean waits)
+{
+    uint64_t delay_us = VRD_STREAM_ANSWER_MS * (uint64_t) G_TIME_SPAN_MILLISECOND;
+    int enabled = SD_EVENT_OFF;
+
+    if (stream->stuck) {
+        sd_event_source_get_enabled(stream->stuck, &enabled);
+    }
+    if (!waits || !stream->in_turn || enabled != SD_EVENT_OFF) {
+        if (stream->stuck && !waits) {
+            sd_event_source_set_enabled(stream->stuck, SD_EVENT_OFF);
+        }
+        return;
+    }
+    if (!stream->stuck) {
+        if (sd_event_add_time_relative(stream->event, &stream->stuck, CLOCK_MONOTONIC,
+                                       delay_us, ACCURACY_US, on_stuck, stream) >= 0) {
+            sd_event_source_set_description(stream->stuck, "stream-stuck");
+        }
+        return;
+    }
+    sd_event_source_set_time_relative(stream->stuck, delay_us);
+    sd_event_source_set_enabled(stream->stuck, SD_EVENT_ONESHOT);
+}
+
 /* Act on what the outbox said; @error (owned) with VRD_OUTBOX_BROKEN. */
 static void
 after_write(VrdStream *stream, VrdOutboxState state, GError *error)
@@ -324,6 +376,7 @@ after_write(VrdStream *stream, VrdOutboxState state, GError *error)
         post_end(stream);
         return;
     }
+    watch_answer(stream, state != VRD_OUTBOX_EMPTY);
     update_events(stream);
 }
 
@@ -356,7 +409,7 @@ on_io(sd_event_source *source, int fd, uint32_t events, void *data)
     if ((events & EPOLLOUT) && stream->outbox.state == VRD_OUTBOX_FULL) {
         flush(stream);
     }
-    if (stream->paused && (events & (EPOLLHUP | EPOLLERR)) && !stream->failure) {
+    if (is_resting(stream) && (events & (EPOLLHUP | EPOLLERR)) && !stream->failure) {
         stream_end(stream,
                    g_error_new(VRD_ERROR, VRD_ERROR_LOST, "connection closed by peer"));
     } else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
@@ -425,6 +478,13 @@ vrd_stream_send(VrdStream *stream, const VrdMessage *message)
     if (state != before) {
         after_write(stream, state, error);
     }
+}
+
+void
+vrd_stream_set_in_turn(VrdStream *stream, gboolean in_turn)
+{
+    stream->in_turn = in_turn;
+    update_events(stream);
 }
 
 void

@@ -19,6 +19,7 @@
 typedef struct VrdStream VrdStream;
 
 #define VRD_STREAM_MESSAGE_MS  5000u
+#define VRD_STREAM_ANSWER_MS   10000u
 #define VRD_STREAM_QUEUE_BYTES (64u * 1024u)
 
 typedef struct {
@@ -56,6 +57,14 @@ void vrd_stream_send(VrdStream *stream, const VrdMessage *message);
 
 /* While paused no message is delivered; the end of the connection still is. */
 void vrd_stream_set_paused(VrdStream *stream, gboolean paused);
+
+/*
+ * In turn: no further message is read before what was sent is out, so that a peer that
+ * asks and never reads costs one answer; after VRD_STREAM_ANSWER_MS the stream ends
+ * (VRD_ERROR_TIMEOUT). For the answering side only: two that wait for each other would
+ * wait for ever.
+ */
+void vrd_stream_set_in_turn(VrdStream *stream, gboolean in_turn);
 
 /* End it from our side with a reason of ours: .closed comes from the loop. */
 void vrd_stream_fail(VrdStream *stream, const GError *reason);

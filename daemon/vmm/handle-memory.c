@@ -118,6 +118,13 @@ set_log_base(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **
     VrdPayloadLog base;
     VrdDirtylog *log;
 
+    if (!vrd_device_has(device, VRD_PROTOCOL_F_LOG_SHMFD) || message->n_fds == 0) {
+        g_set_error(error, VRD_ERROR, VRD_ERROR_UNSUPPORTED,
+                    "SET_LOG_BASE: %u descriptors, allowed is 1 with protocol feature "
+                    "LOG_SHMFD negotiated",
+                    message->n_fds);
+        return FALSE;
+    }
     vrd_payload_get_log(message, &base);
     log = vrd_dirtylog_new(vrd_message_take_fd(message, 0), base.mmap_size,
                            base.mmap_offset, end, error);

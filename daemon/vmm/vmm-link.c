@@ -215,7 +215,7 @@ prepare(VrdVmmLink *link, const VrdMessage *message, GError **error)
     }
     link->has_reply = row->answer == VRD_ANSWER_VALUE ||
                       (row->answer == VRD_ANSWER_LOG &&
-                       vrd_device_has(link->device, row->needs));
+                       vrd_device_has(link->device, VRD_PROTOCOL_F_LOG_SHMFD));
     link->wants_ack = !link->has_reply && vrd_message_needs_reply(message) &&
                       vrd_device_has(link->device, VRD_PROTOCOL_F_REPLY_ACK);
     if (!check_gate(link, row, error)) {
@@ -309,6 +309,7 @@ vrd_vmm_link_new(sd_event *event, int fd, VrdDevice *device, unsigned first_mess
     if (link->stream == NULL) {
         return NULL;
     }
+    vrd_stream_set_in_turn(link->stream, TRUE);
     if (first_message_ms > 0) {
         r = sd_event_add_time_relative(event, &link->first_message, CLOCK_MONOTONIC,
                                        (uint64_t) first_message_ms * 1000, 0,

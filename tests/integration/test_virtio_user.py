@@ -12,9 +12,10 @@ ROLES = [(vmm, backend) for vmm in ('listen', 'dial') for backend in ('dial', 'l
 WAYS = {'vmm-%s backend-%s %d-pair %s' % (vmm, backend, pairs, ring):
         {'vmm': vmm, 'backend': backend, 'pairs': pairs, 'packed': ring == 'packed'}
         for vmm, backend in ROLES for pairs in (1, 2) for ring in ('split', 'packed')}
-RESTARTS = {'%s vmm-%s backend-%s' % (who, vmm, backend):
-            {'who': who, 'vmm': vmm, 'backend': backend}
-            for who in ('front-end', 'backend') for vmm, backend in ROLES}
+RESTARTS = {'%s vmm-%s backend-%s %s' % (who, vmm, backend, ring):
+            {'who': who, 'vmm': vmm, 'backend': backend, 'packed': ring == 'packed'}
+            for who in ('front-end', 'backend') for vmm, backend in ROLES
+            for ring in ('split', 'packed')}
 
 
 class Pair:
@@ -81,8 +82,8 @@ def packets_arrive(case, vmm, backend, pairs, packed):
 
 
 @tap.case(rows=RESTARTS, limit=90)
-def restarted_side_is_connected_again(case, who, vmm, backend):
-    pair = Pair(case, vmm, backend)
+def restarted_side_is_connected_again(case, who, vmm, backend, packed):
+    pair = Pair(case, vmm, backend, packed=packed)
     pair.expect_traffic()
     for _ in range(2):
         if who == 'front-end':
@@ -91,11 +92,27 @@ def restarted_side_is_connected_again(case, who, vmm, backend):
         else:
             pair.back.kill()
             pair.start_backend()
-            if vmm == 'listen':
-                # As a client virtio-user does not connect a second time.
+            if vmm == 'listen' and (packed or case.direct):
+                # As a client virtio-user does not connect a second time, and where a packed
+                # ring stood cannot be read from it.
                 pair.front.kill()
                 pair.start_front_end()
         pair.expect_traffic()
+
+
+@tap.case(limit=60, via='vringd')
+def front_end_does_not_hear_of_a_new_backend(case):
+    pair = Pair(case, 'listen', 'dial', pairs=2)
+    pair.expect_traffic()
+    since = pair.route.vringd.device(pair.device.ident)['VMMSince']
+    pair.back.kill()
+    pair.start_backend()
+    pair.expect_traffic()
+    tap.equal(pair.route.vringd.device(pair.device.ident)['VMMPeer'].split()[1],
+              str(pair.front.pid), 'pid of the VMM')
+    tap.true(since <= pair.route.vringd.device(pair.device.ident)['VMMSince'],
+             'the VMM link is older than before')
+    tap.true(not pair.route.vringd.process.find('VMM left|VMM loses'), 'the VMM link ended')
 
 
 @tap.case(limit=60)

@@ -235,7 +235,8 @@ test_the_tables_are_complete_and_named(void)
 static void
 test_what_real_front_ends_send_first_needs_no_owner(void)
 {
-    static const uint32_t early[] = {1, 2, 3, 4, 15, 16, 17, 21, 24, 25, 36, 39, 40, 44};
+    static const uint32_t early[] = {1,  2,  3,  4,  11, 15, 16, 17,
+                                     18, 21, 24, 25, 36, 39, 40, 44};
 
     for (uint32_t id = 1; id <= VRD_REQUEST_MAX; id++) {
         VrdStage stage = VRD_STAGE_OWNER;
