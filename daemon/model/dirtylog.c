@@ -254,7 +254,7 @@ fill(const VrdDirtylog *log, int target, GError **error)
     return copy_data(log, source, target, error);
 }
 
-/* A file cut short would read as a hole, and a hole as clean pages. */
+/* Asked after the copy: a file cut short reads as a hole, and a hole as clean pages. */
 static gboolean
 check_whole(const VrdDirtylog *log, GError **error)
 {
@@ -274,9 +274,6 @@ vrd_dirtylog_snapshot(const VrdDirtylog *log, GError **error)
     vrd_autofd copy = -1;
     vrd_autofd reader = -1;
 
-    if (!check_whole(log, error)) {
-        return -1;
-    }
     copy = memfd_create("vringd-dirtylog-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (copy < 0) {
         vrd_error_set_errno(error, errno, "creating a dirty log snapshot");

@@ -369,6 +369,30 @@ test_removed_memory_unmaps_its_rings(void)
     tear_down(&f);
 }
 
+static void
+test_a_slot_added_again_is_removed_as_often(void)
+{
+    VrdPayloadRegion region = {0, BYTES, USER, 0};
+    VrdPayloadRegion other = {0, BYTES, USER, 4096};
+    Fixture f;
+
+    set_up(&f);
+    g_assert_false(vrd_device_repeat_region(f.device, &region));
+    vrd_device_set_memory(f.device, give_table(0, BYTES, USER));
+    g_assert_false(vrd_device_repeat_region(f.device, &other));
+    g_assert_false(vrd_device_unrepeat_region(f.device, &region));
+    g_assert_true(vrd_device_repeat_region(f.device, &region));
+    g_assert_true(vrd_device_repeat_region(f.device, &region));
+    g_assert_true(vrd_device_unrepeat_region(f.device, &region));
+    g_assert_true(vrd_device_unrepeat_region(f.device, &region));
+    g_assert_false(vrd_device_unrepeat_region(f.device, &region));
+    /* What is left over does not reach the next VMM. */
+    g_assert_true(vrd_device_repeat_region(f.device, &region));
+    vrd_device_begin_vmm(f.device, "pid 3 uid 4");
+    g_assert_false(vrd_device_unrepeat_region(f.device, &region));
+    tear_down(&f);
+}
+
 static const struct {
     uint64_t features;
     gboolean enabled;
@@ -482,6 +506,8 @@ static const struct {
     {"the-offer-is-fixed-for-a-connection-and-slots-never-shrink",
      test_the_offer_is_fixed_for_a_connection_and_slots_never_shrink},
     {"removed-memory-unmaps-its-rings", test_removed_memory_unmaps_its_rings},
+    {"a-slot-added-again-is-removed-as-often",
+     test_a_slot_added_again_is_removed_as_often},
     {"a-ring-is-enabled-as-bit-30-says", test_a_ring_is_enabled_as_bit_30_says},
     {"losses-of-a-working-backend-are-counted",
      test_losses_of_a_working_backend_are_counted},
