@@ -137,9 +137,21 @@ class Guest(Process):
         """Waits for a line of the guest's own."""
         return self.wait('GUEST ' + pattern, timeout, since)
 
+    def progress(self, job):
+        """How far a loop is: rounds done, or pings answered (sending alone proves nothing)."""
+        found = self.find(r'GUEST %s (?:round|sent=\d+ received)=(\d+)' % job)
+        return int(found[-1].group(1)) if found else 0
+
     def moves(self, job, timeout=15.0):
         """Waits for new progress of a loop."""
-        self.says('%s (round|sent)=' % job, timeout, self.mark())
+        before = self.progress(job)
+        end = time.monotonic() + timeout
+        while self.progress(job) <= before:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise Failure('%s of %s stays at %d for %g s\n%s' %
+                              (job, self.name, before, timeout, self.tail()))
+            self.says(job + ' ', left, self.mark())
 
     def faults(self, since=0):
         """What the guest found wrong."""
