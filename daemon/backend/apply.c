@@ -61,7 +61,8 @@ apply_owner(VrdApply *apply)
 {
     VrdMessage message;
 
-    if (!apply->device->has_owner || apply->applied->has_owner) {
+    if (apply->applied->has_owner ||
+        !(apply->device->has_owner || apply->device->is_owner_implied)) {
         return;
     }
     vrd_message_init(&message, VRD_REQUEST_SET_OWNER);

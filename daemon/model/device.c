@@ -96,6 +96,7 @@ forget_vmm(VrdDevice *device)
     device->has_protocol_features = FALSE;
     device->protocol_features = 0;
     device->has_owner = FALSE;
+    device->is_owner_implied = FALSE;
     device->status = 0;
     device->has_mtu = FALSE;
     device->mtu = 0;

@@ -80,7 +80,8 @@ struct VrdDevice {
     uint64_t features;                  /* acked by the VMM */
     gboolean has_protocol_features;
     uint64_t protocol_features; /* acked by the VMM */
-    gboolean has_owner;
+    gboolean has_owner;         /* SET_OWNER came */
+    gboolean is_owner_implied;  /* what only an owner may ask for came without it */
 
     /* state that the VMM set */
     VrdMemtable *memory; /* (owned, nullable) shared with the VM's other devices */

@@ -20,14 +20,9 @@ static gboolean
 set_features(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error)
 {
     VrdDevice *device = vrd_vmm_link_device(link);
-    gboolean was_logging = vrd_device_is_logging(device);
 
     if (!vrd_device_set_features(device, vrd_payload_get_u64(message), error)) {
         return FALSE;
-    }
-    if (was_logging && !vrd_device_is_logging(device)) {
-        /* No message takes a log away: this is its end. */
-        vrd_device_set_log(device, NULL);
     }
     effect->kind = VRD_EFFECT_SYNC;
     return TRUE;

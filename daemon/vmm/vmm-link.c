@@ -175,9 +175,9 @@ check_gate(const VrdVmmLink *link, const VrdRequest *row, GError **error)
                     vrd_feature_protocol_name(row->needs));
         return FALSE;
     }
+    /* DPDK's virtio-user as a server sends no SET_OWNER on its later connections. */
     if (row->stage == VRD_STAGE_OWNER && !link->device->has_owner) {
-        g_set_error(error, VRD_ERROR, VRD_ERROR_STATE, "%s: before SET_OWNER", row->name);
-        return FALSE;
+        link->device->is_owner_implied = TRUE;
     }
     return TRUE;
 }

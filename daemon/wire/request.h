@@ -19,7 +19,7 @@ typedef enum {
     VRD_ANSWER_LOG,   /* SET_LOG_BASE: a reply when LOG_SHMFD is negotiated, else as NONE */
 } VrdAnswer;
 
-/* What must have happened on the connection before a message is legal. */
+/* What should have happened on the connection before a message; not all front-ends do. */
 typedef enum {
     VRD_STAGE_ANY,   /* from the first message on */
     VRD_STAGE_OWNER, /* after SET_OWNER */
