@@ -218,6 +218,8 @@ vrd_bridge_backend_attach(VrdBridge *bridge)
     if (!vrd_session_sync(bridge->session, bridge->is_resuming, on_replayed, bridge)) {
         on_replayed(NULL, bridge);
     }
+    /* What the VMM has read may be of another backend, or of a profile. */
+    vrd_bridge_effect_refresh_config(bridge);
     vrd_bridge_backend_note_waiting(bridge);
 }
 
@@ -279,6 +281,9 @@ vrd_bridge_backend_renew(VrdBridge *bridge)
     }
     if (!vrd_session_is_used(bridge->session)) {
         bridge->is_attached = FALSE;
+        if (vrd_session_is_negotiated(bridge->session)) {
+            vrd_device_set_backend_state(bridge->device, VRD_BACKEND_LIVE, NULL);
+        }
         return;
     }
     free_session(bridge);

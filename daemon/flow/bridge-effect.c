@@ -38,15 +38,30 @@ finish(VrdBridge *bridge, const GError *error)
     }
 }
 
+/*
+ * A refusal that the VMM does not hear of leaves a backend that is not what the model
+ * says: only a new connection makes them agree again.
+ */
 static void
 on_synced(const GError *error, gpointer user_data)
 {
-    finish(user_data, error);
+    VrdBridge *bridge = user_data;
+    gboolean is_refused = g_error_matches(error, VRD_ERROR, VRD_ERROR_REFUSED);
+
+    if (is_refused && bridge->synced_request == VRD_REQUEST_NET_SET_MTU) {
+        bridge->device->has_mtu = FALSE;
+    }
+    finish(bridge, error);
+    if (is_refused && !bridge->is_vmm_waiting && bridge->session != NULL) {
+        vrd_session_fail(bridge->session, error);
+    }
 }
 
 static void
 follow(VrdBridge *bridge, const VrdEffect *effect)
 {
+    bridge->synced_request = effect->message->request;
+    bridge->is_vmm_waiting = effect->waits;
     if (!bridge->is_attached ||
         !vrd_session_sync(bridge->session, effect->waits, on_synced, bridge)) {
         finish(bridge, NULL);
@@ -376,16 +391,37 @@ static void
 on_config_refreshed(VrdMessage *answer, const GError *error, gpointer user_data)
 {
     VrdBridge *bridge = user_data;
+    VrdConfigspace *space = &bridge->device->config;
+    uint8_t before[VRD_PAYLOAD_CONFIG_MAX];
     VrdPayloadConfig config;
+    gboolean is_known;
 
-    if (error == NULL && answer->size > offsetof(VrdPayloadConfig, bytes)) {
-        vrd_payload_get_config(answer, &config);
-        vrd_configspace_store(&bridge->device->config, config.offset, config.bytes,
-                              config.size);
+    if (error != NULL || answer->size <= offsetof(VrdPayloadConfig, bytes)) {
+        return;
     }
-    if (bridge->channel != NULL) {
+    vrd_payload_get_config(answer, &config);
+    is_known = vrd_configspace_read(space, config.offset, before, config.size);
+    vrd_configspace_store(space, config.offset, config.bytes, config.size);
+    if (bridge->channel != NULL &&
+        !(is_known && memcmp(before, config.bytes, config.size) == 0)) {
         vrd_channel_tell_config(bridge->channel);
     }
+}
+
+void
+vrd_bridge_effect_refresh_config(VrdBridge *bridge)
+{
+    VrdPayloadConfig config = {.size = vrd_configspace_end(&bridge->device->config)};
+    VrdMessage message;
+
+    if (config.size == 0 ||
+        !vrd_device_backend_has(bridge->device, VRD_PROTOCOL_F_CONFIG)) {
+        return;
+    }
+    vrd_message_init(&message, VRD_REQUEST_GET_CONFIG);
+    vrd_payload_put_config(&message, &config);
+    vrd_session_request(bridge->session, &message, bridge->settings->deadlines.ack_ms,
+                        on_config_refreshed, bridge);
 }
 
 /*
@@ -396,18 +432,13 @@ static void
 on_config_changed(gpointer user_data)
 {
     VrdBridge *bridge = user_data;
-    VrdPayloadConfig config = {.size = vrd_configspace_end(&bridge->device->config)};
-    VrdMessage message;
+    uint32_t bytes = vrd_configspace_end(&bridge->device->config);
 
-    vrd_configspace_forget(&bridge->device->config);
-    if (!bridge->is_attached || config.size == 0) {
+    if (!bridge->is_attached || bytes == 0) {
         vrd_channel_tell_config(bridge->channel);
         return;
     }
-    vrd_message_init(&message, VRD_REQUEST_GET_CONFIG);
-    vrd_payload_put_config(&message, &config);
-    vrd_session_request(bridge->session, &message, bridge->settings->deadlines.ack_ms,
-                        on_config_refreshed, bridge);
+    vrd_bridge_effect_refresh_config(bridge);
 }
 
 const VrdChannelOwner vrd_bridge_effect_channel_owner = {on_config_changed};

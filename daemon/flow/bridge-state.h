@@ -20,6 +20,8 @@ struct VrdBridge {
     int waiting_vmm_fd;            /* a VMM that waits for the backend's first offer */
     sd_event_source *waiting_time; /* how long it may */
     uint32_t stopping_ring;        /* of the GET_VRING_BASE in work */
+    uint32_t synced_request;       /* of the request in work that the backend follows */
+    gboolean is_vmm_waiting;       /* for its outcome */
     VrdChannel *channel;           /* while a VMM is there */
 
     VrdSession *session;
@@ -53,3 +55,5 @@ extern const VrdChannelOwner vrd_bridge_effect_channel_owner;
 void vrd_bridge_effect_carry_out(const VrdEffect *effect, gpointer user_data);
 /* Give a session that is about to be attached its end of the backend channel. */
 void vrd_bridge_effect_open_channel(VrdBridge *bridge);
+/* Read the config space anew, and tell the VMM if it is not what it has seen. */
+void vrd_bridge_effect_refresh_config(VrdBridge *bridge);

@@ -81,6 +81,10 @@ begin_vmm(VrdBridge *bridge, int fd)
                                       &vrd_bridge_effect_channel_owner, bridge);
     vrd_log_notice(&subject, "VMM connected, backend is %s",
                    vrd_device_backend_state_name(bridge->device->backend_state));
+    if (bridge->session != NULL && vrd_session_is_negotiated(bridge->session)) {
+        /* It may have changed while nobody was there to be told. */
+        vrd_configspace_forget(&bridge->device->config);
+    }
     vrd_bridge_backend_attach(bridge);
 }
 
