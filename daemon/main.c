@@ -39,6 +39,7 @@ typedef struct {
     VrdActivation *activation; /* (owned) */
     VrdHub *hub;               /* (owned) */
     VrdBus *bus;               /* (owned) */
+    VrdSettings *settings;     /* (owned) in force */
 } Daemon;
 
 static void
@@ -156,9 +157,57 @@ tell_status(const Daemon *daemon)
                       vrd_hub_vms(daemon->hub)->len);
 }
 
-static void
-apply(Daemon *daemon, const VrdSettings *settings, GPtrArray *problems)
+static gboolean
+has_device(const VrdSettings *settings, const char *name)
 {
+    for (unsigned i = 0; i < settings->devices->len; i++) {
+        const VrdSettingsDevice *device = g_ptr_array_index(settings->devices, i);
+
+        if (strcmp(device->name, name) == 0) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+static gboolean
+has_problem(const GPtrArray *problems, const char *file)
+{
+    for (unsigned i = 0; i < problems->len; i++) {
+        const char *problem = g_ptr_array_index(problems, i);
+
+        if (g_str_has_prefix(problem, file) && problem[strlen(file)] == ':') {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+/* A slip of the pen in a device's file must not take a running device away. */
+static void
+keep_broken_devices(const VrdSettings *former, VrdSettings *settings, GPtrArray *problems)
+{
+    for (unsigned i = 0; i < former->devices->len; i++) {
+        const VrdSettingsDevice *device = g_ptr_array_index(former->devices, i);
+
+        if (!has_device(settings, device->name) && has_problem(problems, device->file)) {
+            g_ptr_array_add(settings->devices, vrd_settings_device_copy(device));
+            g_ptr_array_add(problems, g_strdup_printf("device %s stays as it was, until "
+                                                      "its file is right or gone",
+                                                      device->name));
+        }
+    }
+}
+
+/* @settings: (owned) */
+static void
+apply(Daemon *daemon, VrdSettings *settings, GPtrArray *problems)
+{
+    if (daemon->settings != NULL) {
+        keep_broken_devices(daemon->settings, settings, problems);
+        vrd_settings_free(daemon->settings);
+    }
+    daemon->settings = settings;
     vrd_log_set_level(settings->log_level);
     vrd_hub_apply(daemon->hub, settings, problems);
     vrd_bus_set_max_devices(daemon->bus, settings->n_devices_max);
@@ -169,7 +218,7 @@ static gboolean
 reload(GPtrArray *problems, gpointer user_data)
 {
     Daemon *daemon = user_data;
-    g_autoptr(VrdSettings) settings = NULL;
+    VrdSettings *settings;
 
     vrd_notify_reloading();
     settings = vrd_settings_load(settings_root(daemon->options), problems);
@@ -283,12 +332,15 @@ stop_parts(Daemon *daemon)
     vrd_hub_free(daemon->hub);
     vrd_activation_free(daemon->activation);
     vrd_closer_stop();
+    vrd_settings_free(daemon->settings);
     sd_event_unref(daemon->event);
 }
 
+/* @settings: (owned) */
 static int
-run(Daemon *daemon, const VrdSettings *settings, GPtrArray *problems)
+run(Daemon *daemon, VrdSettings *settings, GPtrArray *problems)
 {
+    g_autoptr(VrdSettings) unused = settings;
     g_autoptr(GError) error = NULL;
     int status;
 
@@ -296,7 +348,7 @@ run(Daemon *daemon, const VrdSettings *settings, GPtrArray *problems)
         g_printerr("vringd: %s\n", error->message);
         return EXIT_FAILURE;
     }
-    apply(daemon, settings, problems);
+    apply(daemon, g_steal_pointer(&unused), problems);
     log_problems(problems);
     warn_of_leftovers(daemon);
     vrd_notify_ready();
@@ -317,7 +369,7 @@ main(int argc, char **argv)
     Daemon daemon = {.options = &options};
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(VrdSettings) settings = NULL;
+    VrdSettings *settings;
     int status;
 
     if (!open_standard_fds()) {

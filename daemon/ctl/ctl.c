@@ -7,6 +7,18 @@
 
 #include "ctl/text.h"
 
+/* A proxy without an owner says nothing that helps; the bus does. */
+static gboolean
+check_daemon(const VrdCtl *ctl, GError **error)
+{
+    g_autoptr(GVariant) owner = g_dbus_connection_call_sync(
+        ctl->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+        "org.freedesktop.DBus", "GetNameOwner", g_variant_new("(s)", VRD_CTL_NAME),
+        G_VARIANT_TYPE("(s)"), G_DBUS_CALL_FLAGS_NONE, -1, NULL, error);
+
+    return owner != NULL;
+}
+
 gboolean
 vrd_ctl_connect(VrdCtl *ctl, GError **error)
 {
@@ -27,7 +39,7 @@ vrd_ctl_connect(VrdCtl *ctl, GError **error)
         G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
             G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
         NULL, NULL, error);
-    return ctl->connection != NULL;
+    return ctl->connection != NULL && check_daemon(ctl, error);
 }
 
 void

@@ -27,6 +27,7 @@ enum {
     VRD_CTL_NO_DAEMON = 4,
 };
 
+/* To the bus, if vringd is there; it is not started. */
 gboolean vrd_ctl_connect(VrdCtl *ctl, GError **error);
 void vrd_ctl_clear(VrdCtl *ctl);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VrdCtl, vrd_ctl_clear)

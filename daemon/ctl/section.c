@@ -9,7 +9,7 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 
-#define LABEL_WIDTH 20
+#define LABEL_WIDTH 22
 #define LINE_WIDTH  90u /* feature names go on in the next line from here */
 
 static const char *
