@@ -82,6 +82,8 @@ on_lost(const GError *reason, gpointer user_data)
     VrdBackendState state = bridge->device->backend_state;
 
     count_loss(bridge, reason);
+    g_free(bridge->loss);
+    bridge->loss = g_strdup(reason->message);
     vrd_log_limited(&bridge->backend_limit, LOG_WARNING, &subject,
                     "backend lost while %s: %s", vrd_device_backend_state_name(state),
                     reason->message);
@@ -251,6 +253,18 @@ begin_session(VrdBridge *bridge, int fd)
     vrd_device_set_backend_state(device, VRD_BACKEND_NEGOTIATING, NULL);
 }
 
+/* What it waits for now, and still why the last one was lost. */
+void
+vrd_bridge_backend_waiting(const char *reason, gpointer user_data)
+{
+    VrdBridge *bridge = user_data;
+    g_autofree char *text = bridge->loss != NULL
+                                ? g_strdup_printf("%s (now: %s)", bridge->loss, reason)
+                                : g_strdup(reason);
+
+    vrd_device_set_backend_state(bridge->device, bridge->device->backend_state, text);
+}
+
 void
 vrd_bridge_backend_connected(int fd, gpointer user_data)
 {
@@ -297,6 +311,7 @@ void
 vrd_bridge_backend_end(VrdBridge *bridge)
 {
     g_clear_pointer(&bridge->session, vrd_session_free);
+    g_clear_pointer(&bridge->loss, g_free);
     vrd_closer_take(&bridge->waiting_backend_fd);
 }
 

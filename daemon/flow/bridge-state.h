@@ -28,6 +28,7 @@ struct VrdBridge {
     gboolean is_attached;   /* the session follows the model */
     gboolean is_resuming;   /* started rings of a lost backend are being replayed */
     int waiting_backend_fd; /* the next one came before the end of the last was seen */
+    char *loss;             /* why the last session ended; NULL: none did */
     unsigned n_failures;    /* in a row */
     unsigned n_violations;  /* in a row */
     gboolean has_rarp;
@@ -43,6 +44,8 @@ void vrd_bridge_admit(VrdBridge *bridge);
 
 /* bridge-backend.c: the backend link from connection to loss */
 void vrd_bridge_backend_connected(int fd, gpointer user_data);
+/* There is none yet, for this reason. */
+void vrd_bridge_backend_waiting(const char *reason, gpointer user_data);
 /* If there is a VMM and a negotiated backend that are not joined yet: join them. */
 void vrd_bridge_backend_attach(VrdBridge *bridge);
 /* A VMM has gone, or begun anew: what its backend session knew is worthless. */

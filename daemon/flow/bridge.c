@@ -216,6 +216,7 @@ vrd_bridge_new(sd_event *event, VrdVm *vm, const VrdSettingsDevice *settings,
     }
     vrd_device_set_backend_state(bridge->device, VRD_BACKEND_CONNECTING,
                                  vrd_door_reason(bridge->backend_door));
+    vrd_door_set_waiting(bridge->backend_door, vrd_bridge_backend_waiting, bridge);
     vrd_door_dial(bridge->backend_door, 0);
     vrd_door_dial(bridge->vmm_door, 0);
     return g_steal_pointer(&bridge);

@@ -161,6 +161,14 @@ vrd_door_path(const VrdDoor *door)
     return door->path;
 }
 
+void
+vrd_door_set_waiting(VrdDoor *door, VrdDoorWaiting waiting, gpointer user_data)
+{
+    if (door->dialer != NULL) {
+        vrd_dialer_set_waiting(door->dialer, waiting, user_data);
+    }
+}
+
 const char *
 vrd_door_reason(const VrdDoor *door)
 {

@@ -37,5 +37,9 @@ void vrd_door_stop(VrdDoor *door);
 
 gboolean vrd_door_is_listening(const VrdDoor *door);
 const char *vrd_door_path(const VrdDoor *door); /* (borrowed) */
+/* Hear of each change of vrd_door_reason() while it dials, from the loop. */
+typedef void (*VrdDoorWaiting)(const char *reason, gpointer user_data);
+void vrd_door_set_waiting(VrdDoor *door, VrdDoorWaiting waiting, gpointer user_data);
+
 /* Why there is no connection, for the device's reason: "no such path"... */
 const char *vrd_door_reason(const VrdDoor *door);

@@ -45,6 +45,8 @@ struct VrdDialer {
     uint64_t fresh_until_us;
     unsigned step;
     char *reason;
+    VrdDialerWaiting waiting; /* nullable */
+    gpointer waiting_data;
 };
 
 typedef enum {
@@ -59,12 +61,15 @@ static void set_reason(VrdDialer *dialer, const char *format, ...) G_GNUC_PRINTF
 static void
 set_reason(VrdDialer *dialer, const char *format, ...)
 {
+    g_autofree char *before = g_steal_pointer(&dialer->reason);
     va_list arguments;
 
-    g_free(dialer->reason);
     va_start(arguments, format);
     dialer->reason = g_strdup_vprintf(format, arguments);
     va_end(arguments);
+    if (dialer->waiting && g_strcmp0(before, dialer->reason) != 0) {
+        dialer->waiting(dialer->reason, dialer->waiting_data);
+    }
 }
 
 /* What to make of a system call that failed. */
@@ -290,7 +295,8 @@ vrd_dialer_start(VrdDialer *dialer, unsigned delay_ms)
     dialer->running = TRUE;
     dialer->step = 0;
     dialer->fresh_until_us = 0;
-    set_reason(dialer, "not tried yet");
+    g_free(dialer->reason);
+    dialer->reason = g_strdup("not tried yet");
     try_in(dialer, delay_ms * (uint64_t) G_TIME_SPAN_MILLISECOND);
 }
 
@@ -301,6 +307,13 @@ vrd_dialer_stop(VrdDialer *dialer)
     g_clear_pointer(&dialer->watch, vrd_pathwatch_free);
     dialer->timer = sd_event_source_disable_unref(dialer->timer);
     g_clear_pointer(&dialer->reason, g_free);
+}
+
+void
+vrd_dialer_set_waiting(VrdDialer *dialer, VrdDialerWaiting waiting, gpointer user_data)
+{
+    dialer->waiting = waiting;
+    dialer->waiting_data = user_data;
 }
 
 const char *

@@ -36,5 +36,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrdDialer, vrd_dialer_free)
 void vrd_dialer_start(VrdDialer *dialer, unsigned delay_ms);
 void vrd_dialer_stop(VrdDialer *dialer);
 
+/*
+ * Hear of each change of vrd_dialer_reason(), from the loop; must not stop or free the
+ * dialer.
+ */
+typedef void (*VrdDialerWaiting)(const char *reason, gpointer user_data);
+void vrd_dialer_set_waiting(VrdDialer *dialer, VrdDialerWaiting waiting,
+                            gpointer user_data);
+
 /* Why there is no connection: "no such path", "connection refused"; "" when stopped. */
 const char *vrd_dialer_reason(const VrdDialer *dialer);
