@@ -31,6 +31,13 @@ redial_delay_ms(const VrdBridge *bridge)
     return delays_ms[MIN(bridge->n_failures, G_N_ELEMENTS(delays_ms) - 1)];
 }
 
+/* A live backend still shows why the one before was lost. */
+static const char *
+last_loss(const VrdBridge *bridge)
+{
+    return bridge->loss != NULL ? bridge->loss : "";
+}
+
 static void
 free_session(VrdBridge *bridge)
 {
@@ -141,7 +148,7 @@ on_negotiated(const VrdOffer *offer, gpointer user_data)
                                         vrd_feature_protocol_backend_mask();
     vrd_device_touch(device, VRD_DEVICE_FEATURES);
     if (bridge->vmm == NULL) {
-        vrd_device_set_backend_state(device, VRD_BACKEND_LIVE, NULL);
+        vrd_device_set_backend_state(device, VRD_BACKEND_LIVE, last_loss(bridge));
         vrd_bridge_admit(bridge);
         return;
     }
@@ -165,10 +172,11 @@ on_replayed(const GError *error, gpointer user_data)
         bridge->is_resuming = FALSE;
         vrd_resume_wake(bridge->event, bridge->device);
     }
-    vrd_device_set_backend_state(bridge->device, VRD_BACKEND_LIVE, NULL);
+    vrd_device_set_backend_state(bridge->device, VRD_BACKEND_LIVE, last_loss(bridge));
     subject = vrd_bridge_subject(bridge, bridge->device->backend_peer);
-    vrd_log_notice(&subject, "backend is live, %u rings started",
-                   vrd_device_n_started(bridge->device));
+    vrd_log_limited(&bridge->link_limit, LOG_NOTICE, &subject,
+                    "backend is live, %u rings started",
+                    vrd_device_n_started(bridge->device));
 }
 
 /*
@@ -296,7 +304,8 @@ vrd_bridge_backend_renew(VrdBridge *bridge)
     if (!vrd_session_is_used(bridge->session)) {
         bridge->is_attached = FALSE;
         if (vrd_session_is_negotiated(bridge->session)) {
-            vrd_device_set_backend_state(bridge->device, VRD_BACKEND_LIVE, NULL);
+            vrd_device_set_backend_state(bridge->device, VRD_BACKEND_LIVE,
+                                         last_loss(bridge));
         }
         return;
     }

@@ -33,7 +33,8 @@ struct VrdBridge {
     unsigned n_violations;  /* in a row */
     gboolean has_rarp;
     uint64_t rarp;
-    VrdLogLimit vmm_limit;
+    VrdLogLimit vmm_limit;  /* of what VMMs do wrong */
+    VrdLogLimit link_limit; /* of links that come and go */
     VrdLogLimit backend_limit;
 };
 

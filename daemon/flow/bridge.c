@@ -37,7 +37,8 @@ end_vmm(VrdBridge *bridge, const GError *reason)
     VrdLogSubject subject = vrd_bridge_subject(bridge, bridge->device->vmm_peer);
 
     if (is_orderly) {
-        vrd_log_notice(&subject, "VMM left (%s)", reason->message);
+        vrd_log_limited(&bridge->link_limit, LOG_NOTICE, &subject, "VMM left (%s)",
+                        reason->message);
     } else {
         vrd_log_limited(&bridge->vmm_limit, LOG_WARNING, &subject,
                         "VMM loses its socket: %s", reason->message);
@@ -79,8 +80,9 @@ begin_vmm(VrdBridge *bridge, int fd)
     }
     bridge->channel = vrd_channel_new(bridge->event, bridge->device,
                                       &vrd_bridge_effect_channel_owner, bridge);
-    vrd_log_notice(&subject, "VMM connected, backend is %s",
-                   vrd_device_backend_state_name(bridge->device->backend_state));
+    vrd_log_limited(&bridge->link_limit, LOG_NOTICE, &subject,
+                    "VMM connected, backend is %s",
+                    vrd_device_backend_state_name(bridge->device->backend_state));
     if (bridge->session != NULL && vrd_session_is_negotiated(bridge->session)) {
         /* It may have changed while nobody was there to be told. */
         vrd_configspace_forget(&bridge->device->config);
