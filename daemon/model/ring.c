@@ -338,16 +338,23 @@ check_ready(const VrdRing *ring, const VrdMemtable *memory, GError **error)
 }
 
 gboolean
-vrd_ring_start(VrdRing *ring, gboolean packed, const VrdMemtable *memory, GError **error)
+vrd_ring_check_start(const VrdRing *ring, gboolean packed, const VrdMemtable *memory,
+                     GError **error)
 {
     /* Size, base and features may have come in any order: what each setter could not see
      * is held together here. */
-    if (!check_ready(ring, memory, error) ||
-        !check_size(ring, ring->size, packed, error) ||
-        !check_base(ring, ring->base, packed, error) ||
-        !check_areas(ring, &ring->addr, packed, error) ||
-        !check_log_addr(ring, &ring->addr, packed, error) ||
-        !check_mapped(ring, &ring->addr, packed, memory, VRD_ERROR_STATE, error)) {
+    return check_ready(ring, memory, error) &&
+           check_size(ring, ring->size, packed, error) &&
+           check_base(ring, ring->base, packed, error) &&
+           check_areas(ring, &ring->addr, packed, error) &&
+           check_log_addr(ring, &ring->addr, packed, error) &&
+           check_mapped(ring, &ring->addr, packed, memory, VRD_ERROR_STATE, error);
+}
+
+gboolean
+vrd_ring_start(VrdRing *ring, gboolean packed, const VrdMemtable *memory, GError **error)
+{
+    if (!vrd_ring_check_start(ring, packed, memory, error)) {
         return FALSE;
     }
     ring->mapped = TRUE;

@@ -62,7 +62,10 @@ gboolean vrd_ring_set_addr(VrdRing *ring, const VrdPayloadAddr *addr, gboolean p
 gboolean vrd_ring_set_file(VrdRing *ring, VrdRingFileKind kind, int fd, GError **error);
 void vrd_ring_set_enabled(VrdRing *ring, gboolean enabled);
 
-/* SET_VRING_KICK: may it start (size, addresses and memory are there)? Then it is started. */
+/* May it start: are size, addresses and memory there? */
+gboolean vrd_ring_check_start(const VrdRing *ring, gboolean packed,
+                              const VrdMemtable *memory, GError **error);
+/* SET_VRING_KICK: if it may start, it is started. */
 gboolean vrd_ring_start(VrdRing *ring, gboolean packed, const VrdMemtable *memory,
                         GError **error);
 /* After GET_VRING_BASE: stopped, @base is where it stands; kick and call are closed. */

@@ -137,18 +137,22 @@ static gboolean
 set_kick(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error)
 {
     VrdDevice *device = vrd_vmm_link_device(link);
+    uint32_t index = vrd_payload_get_u64(message) & VRD_PAYLOAD_RING_MASK;
+    gboolean packed = vrd_device_is_packed(device);
     VrdRing *ring;
 
     if (!device->has_features) {
         g_set_error(error, VRD_ERROR, VRD_ERROR_STATE,
-                    "SET_VRING_KICK: ring %u before SET_FEATURES",
-                    (unsigned) (vrd_payload_get_u64(message) & VRD_PAYLOAD_RING_MASK));
+                    "SET_VRING_KICK: ring %u before SET_FEATURES", index);
         return FALSE;
     }
-    if (!set_file(link, message, VRD_RING_KICK, &ring, error) ||
-        !named(message,
-               vrd_ring_start(ring, vrd_device_is_packed(device), device->memory, error),
-               error)) {
+    ring = find(link, message, index, error);
+    /* Asked before the descriptor is taken: a refused kick must leave nothing behind. */
+    if (ring == NULL ||
+        !named(message, vrd_ring_check_start(ring, packed, device->memory, error),
+               error) ||
+        !set_file(link, message, VRD_RING_KICK, &ring, error) ||
+        !named(message, vrd_ring_start(ring, packed, device->memory, error), error)) {
         return FALSE;
     }
     vrd_device_update_vmm_state(device);

@@ -208,14 +208,16 @@ prepare(VrdVmmLink *link, const VrdMessage *message, GError **error)
 
     link->request = message->request;
     link->answered = FALSE;
-    link->has_reply = FALSE;
+    /* Known before any check: an ack in the place of a reply would be read as its value.
+     */
+    link->has_reply = row != NULL &&
+                      (row->answer == VRD_ANSWER_VALUE ||
+                       (row->answer == VRD_ANSWER_LOG &&
+                        vrd_device_has(link->device, VRD_PROTOCOL_F_LOG_SHMFD)));
     link->wants_ack = FALSE;
     if (!vrd_request_check(message, error)) {
         return FALSE;
     }
-    link->has_reply = row->answer == VRD_ANSWER_VALUE ||
-                      (row->answer == VRD_ANSWER_LOG &&
-                       vrd_device_has(link->device, VRD_PROTOCOL_F_LOG_SHMFD));
     link->wants_ack = !link->has_reply && vrd_message_needs_reply(message) &&
                       vrd_device_has(link->device, VRD_PROTOCOL_F_REPLY_ACK);
     if (!check_gate(link, row, error)) {
