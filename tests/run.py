@@ -186,7 +186,7 @@ def main():
     arguments = (['--quick'] if options.quick else []) + (
         ['-k', options.k] if options.k else [])
     env = {'VRINGD': os.path.join(where, 'daemon', 'vringd'),
-           'VRINGCTL': os.path.join(where, 'daemon', 'vringctl'),
+           'VRINGCTL': os.path.join(where, 'daemon', 'ctl', 'vringctl'),
            'PYTHONDONTWRITEBYTECODE': '1'}
     try:
         if build(run, tally, directory, SANITIZE):
