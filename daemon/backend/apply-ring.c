@@ -5,6 +5,7 @@
  */
 #include "backend/apply-ring.h"
 
+#include "base/clock.h"
 #include "wire/payload.h"
 #include "wire/request.h"
 
@@ -80,6 +81,7 @@ start(VrdApply *apply, VrdRing *ring, VrdAppliedRing *has)
     has->started = TRUE;
     has->enabled = enabled;
     ring->served = TRUE;
+    ring->served_us = vrd_clock_now_us();
 }
 
 static void

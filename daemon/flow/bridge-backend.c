@@ -89,6 +89,7 @@ on_lost(const GError *reason, gpointer user_data)
     VrdBackendState state = bridge->device->backend_state;
 
     count_loss(bridge, reason);
+    bridge->device->backend_lost_us = vrd_clock_now_us();
     g_free(bridge->loss);
     bridge->loss = g_strdup(reason->message);
     vrd_log_limited(&bridge->backend_limit, LOG_WARNING, &subject,

@@ -2,7 +2,9 @@
 #include "flow/door.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "base/closer.h"
 #include "base/error.h"
@@ -69,6 +71,20 @@ make_socket(VrdDoor *door, GError **error)
     return vrd_listener_bind(door->path, &access, error);
 }
 
+/* An activated socket is where its unit says, whatever we would have called it. */
+static void
+use_real_path(VrdDoor *door, int fd)
+{
+    struct sockaddr_un address = {0};
+    socklen_t size = sizeof address;
+
+    if (getsockname(fd, (struct sockaddr *) &address, &size) == 0 &&
+        address.sun_path[0] == '/') {
+        g_free(door->path);
+        door->path = g_strndup(address.sun_path, sizeof address.sun_path);
+    }
+}
+
 static gboolean
 listen_here(VrdDoor *door, sd_event *event, GError **error)
 {
@@ -80,7 +96,9 @@ listen_here(VrdDoor *door, sd_event *event, GError **error)
         return FALSE;
     }
     door->is_activated = fd >= 0;
-    if (fd < 0) {
+    if (fd >= 0) {
+        use_real_path(door, fd);
+    } else {
         fd = make_socket(door, error);
     }
     if (fd < 0) {

@@ -45,7 +45,9 @@ check_ring(const VrdDevice *device, const VrdRing *ring, GError **error)
     if (!vrd_usedindex_read(ring, device->memory, &used, &avail, error)) {
         return FALSE;
     }
-    if (!is_in_order && !vrd_usedindex_is_quiet(used, avail)) {
+    /* One that has completed nothing since its start left nothing out of order either. */
+    if (!is_in_order && !vrd_usedindex_is_quiet(used, avail) &&
+        used != (uint16_t) ring->base) {
         g_set_error(
             error, VRD_ERROR, VRD_ERROR_STATE,
             "ring %u has requests in flight (used index %u, available index %u) and "

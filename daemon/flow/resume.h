@@ -15,9 +15,9 @@
  * vrd_resume_prepare - set the bases of the started rings for a new backend
  *
  * Exact where requests complete in order (net), where an in-flight region tells the rest,
- * or where nothing is in flight: the base is the used index in guest memory. Else no
- * correct base exists, and nothing is changed.
- * Returns: TRUE, or FALSE with @error set (VRD_ERROR_STATE) saying ring and indices.
+ * where nothing is in flight or nothing was ever completed: the base is the used index in
+ * guest memory. Else no correct base exists, and nothing is changed. Returns: TRUE, or
+ * FALSE with @error set (VRD_ERROR_STATE) saying ring and indices.
  */
 gboolean vrd_resume_prepare(VrdDevice *device, GError **error);
 

@@ -109,6 +109,7 @@ struct VrdDevice {
     char *backend_reason; /* why the last one was lost, or what it waits for */
     uint64_t backend_generation;
     uint64_t backend_n_lost;
+    uint64_t backend_lost_us; /* when the last one was lost (monotonic) */
     uint32_t backend_waiting; /* request whose answer is awaited; 0: none */
     uint64_t backend_waiting_since_us;
 };

@@ -13,7 +13,7 @@
  */
 typedef enum {
     VRD_RING_FILE_NEVER, /* the VMM never sent the message */
-    VRD_RING_FILE_NONE,  /* it sent it with the no-descriptor bit: polling, no interrupt */
+    VRD_RING_FILE_NONE, /* it sent it with the no-descriptor bit: polling, no interrupt */
     VRD_RING_FILE_FD,
 } VrdRingFileState;
 
@@ -37,10 +37,11 @@ typedef struct {
     VrdPayloadAddr addr;
     uint32_t base; /* as on the wire; packed rings hold both indices */
     VrdRingFile files[VRD_RING_N_FILES];
-    gboolean enabled;   /* as the VMM asked for by SET_VRING_ENABLE */
-    gboolean started;   /* between SET_VRING_KICK and GET_VRING_BASE */
-    gboolean mapped;    /* all of it lies in the memory table */
-    gboolean served;    /* since it was started a backend has had it: base is history */
+    gboolean enabled;    /* as the VMM asked for by SET_VRING_ENABLE */
+    gboolean started;    /* between SET_VRING_KICK and GET_VRING_BASE */
+    gboolean mapped;     /* all of it lies in the memory table */
+    gboolean served;     /* since it was started a backend has had it: base is history */
+    uint64_t served_us;  /* since when the last one has had it (monotonic) */
     uint64_t changed_us; /* monotonic; 0: never */
 } VrdRing;
 
@@ -53,7 +54,8 @@ void vrd_ring_clear(VrdRing *ring); /* closes its descriptors; back to the start
  * Each setter checks the value against the state of the ring and the specification and
  * changes nothing when it refuses (VRD_ERROR_PROTOCOL, VRD_ERROR_STATE).
  */
-gboolean vrd_ring_set_size(VrdRing *ring, uint32_t entries, gboolean packed, GError **error);
+gboolean vrd_ring_set_size(VrdRing *ring, uint32_t entries, gboolean packed,
+                           GError **error);
 gboolean vrd_ring_set_base(VrdRing *ring, uint32_t base, gboolean packed, GError **error);
 /* @memory: (nullable) when there is a table, the whole ring must lie inside one region */
 gboolean vrd_ring_set_addr(VrdRing *ring, const VrdPayloadAddr *addr, gboolean packed,

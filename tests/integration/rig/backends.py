@@ -163,7 +163,9 @@ class Virtiofsd(Process):
                         '-o', 'cache=none']
         super().__init__(name, command)
         case.keep(self)
-        wait_path(socket, self)
+        # The one in Rust removes its socket when somebody has connected, which is at once.
+        wait_for('virtiofsd to listen', lambda: os.path.exists(socket) or
+                 self.find('Client connected|[Ww]aiting for vhost-user socket'), 20)
 
 
 def wait_flow(process, field, port=0, more_than=None, timeout=20.0):
