@@ -4,6 +4,7 @@
 import os
 
 import autobackend
+import fdkinds
 import vhostwire
 from script import Failure, Peer, ScriptError, options
 from vhostwire import BACKEND, number
@@ -110,4 +111,4 @@ class BackendStatements:
         fds, ours = self._fds(given.get("fds", ""))
         self.backend.send(message.encode(), fds)
         for fd in ours:
-            os.close(fd)
+            fdkinds.close(fd)

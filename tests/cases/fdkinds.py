@@ -178,6 +178,7 @@ class _FuseServer:
 
 
 _FUSE_SERVERS = []
+_BLOCKING = set()
 
 
 def _fuse():
@@ -194,12 +195,29 @@ def _fuse():
     return os.open(f"{directory}/file", os.O_RDWR | os.O_CLOEXEC)
 
 
+_DEFERRED = []
+
+
+def close(fd):
+    """Close a descriptor of make(); one whose close() could block waits for release()."""
+    if fd in _BLOCKING:
+        _DEFERRED.append(fd)
+    else:
+        os.close(fd)
+
+
 def release():
-    """End what descriptors handed out here still need at their back."""
+    """End what descriptors handed out here have at their back, then close them."""
     while _FUSE_SERVERS:
         _FUSE_SERVERS.pop().communicate()
     while _LINGER_LISTENERS:
         _LINGER_LISTENERS.pop().close()
+    while _DEFERRED:
+        try:
+            os.close(_DEFERRED.pop())
+        except ConnectionAbortedError:
+            pass  # what FUSE says once its connection is cut; the descriptor is gone
+    _BLOCKING.clear()
 
 
 KINDS = {
@@ -228,7 +246,10 @@ def make(text):
     kind, _, size = text.partition(":")
     if kind not in KINDS:
         raise ValueError(f"no kind of descriptor '{kind}'; there are {', '.join(KINDS)}")
-    return KINDS[kind](vhostwire.number(size) if size else 1 << 20)
+    fd = KINDS[kind](vhostwire.number(size) if size else 1 << 20)
+    if kind in ("fuse", "linger"):
+        _BLOCKING.add(fd)
+    return fd
 
 
 if __name__ == "__main__":

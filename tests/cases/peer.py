@@ -166,7 +166,7 @@ class World(BackendStatements):
             self.backend.stop()
             self.backend = None
         for fd in self.kept_fds.values():
-            os.close(fd)
+            fdkinds.close(fd)
         self.kept_fds = {}
 
     # --- peers --------------------------------------------------------------------------
@@ -204,14 +204,14 @@ class World(BackendStatements):
     def do_fd(self, words):
         """fd NAME = KIND[:SIZE]: a descriptor to be passed more than once, as @NAME"""
         if words[0] in self.kept_fds:
-            os.close(self.kept_fds.pop(words[0]))
+            fdkinds.close(self.kept_fds.pop(words[0]))
         self.kept_fds[words[0]] = fdkinds.make(words[2])
 
     def do_truncate(self, words):
         os.ftruncate(self.kept_fds[words[0]], number(words[1]))
 
     def do_close_fd(self, words):
-        os.close(self.kept_fds.pop(words[0]))
+        fdkinds.close(self.kept_fds.pop(words[0]))
 
     def _fds(self, text):
         """(descriptors, those of them to close after sending)"""
@@ -233,7 +233,7 @@ class World(BackendStatements):
                         ours.append(fdkinds.make(kind))
                     except fdkinds.Unavailable:
                         for fd in ours:
-                            os.close(fd)
+                            fdkinds.close(fd)
                         raise
                     fds.append(ours[-1])
         return fds, ours
@@ -270,7 +270,7 @@ class World(BackendStatements):
         finally:
             for fd in ours:
                 if peer.glued is None or fd not in peer.glued.fds:
-                    os.close(fd)
+                    fdkinds.close(fd)
 
     def _transmit(self, peer, data, fds, given):
         if peer.glued is not None:
@@ -302,7 +302,7 @@ class World(BackendStatements):
             peer.glued = None
             vhostwire.send_bytes(peer.live(), glue.data, glue.fds)
             for fd in glue.fds:
-                os.close(fd)
+                fdkinds.close(fd)
 
     def do_send_raw(self, words):
         """send-raw HEX [fds=..]: bytes that need not be a message"""
@@ -310,7 +310,7 @@ class World(BackendStatements):
         fds, ours = self._fds(given.get("fds", ""))
         vhostwire.send_bytes(self.peer().live(), vhostwire.raw_bytes(words[0]), fds)
         for fd in ours:
-            os.close(fd)
+            fdkinds.close(fd)
 
     def do_flood(self, words):
         """flood NAME ... times=N: sends until the socket takes no more; $sent counts"""
@@ -325,7 +325,7 @@ class World(BackendStatements):
         except WireError:
             pass
         for fd in ours:
-            os.close(fd)
+            fdkinds.close(fd)
 
     # --- expecting ----------------------------------------------------------------------
 
