@@ -8,7 +8,8 @@
 
 /*
  * What is known of a device's config space: the bytes that were read or written, so that
- * they can be answered again while the backend is away (spec "Virtio device config space").
+ * they can be answered again while the backend is away (spec "Virtio device config
+ * space").
  */
 typedef struct {
     uint8_t bytes[VRD_PAYLOAD_CONFIG_MAX];
@@ -19,7 +20,7 @@ void vrd_configspace_forget(VrdConfigspace *space);
 void vrd_configspace_store(VrdConfigspace *space, uint32_t offset, const uint8_t *bytes,
                            uint32_t size);
 /* TRUE and the bytes, if all of them are known. */
-gboolean vrd_configspace_read(const VrdConfigspace *space, uint32_t offset, uint8_t *bytes,
-                              uint32_t size);
+gboolean vrd_configspace_read(const VrdConfigspace *space, uint32_t offset,
+                              uint8_t *bytes, uint32_t size);
 /* End of what is known, in bytes from the start; 0: nothing. */
 uint32_t vrd_configspace_end(const VrdConfigspace *space);

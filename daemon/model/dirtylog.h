@@ -27,10 +27,11 @@ VrdDirtylog *vrd_dirtylog_ref(VrdDirtylog *log);
 void vrd_dirtylog_unref(VrdDirtylog *log);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrdDirtylog, vrd_dirtylog_unref)
 
-int vrd_dirtylog_fd(const VrdDirtylog *log); /* (borrowed) */
-uint64_t vrd_dirtylog_size(const VrdDirtylog *log);       /* bytes */
-uint64_t vrd_dirtylog_offset(const VrdDirtylog *log);     /* bytes */
-uint64_t vrd_dirtylog_generation(const VrdDirtylog *log); /* counts logs of this process */
+int vrd_dirtylog_fd(const VrdDirtylog *log);          /* (borrowed) */
+uint64_t vrd_dirtylog_size(const VrdDirtylog *log);   /* bytes */
+uint64_t vrd_dirtylog_offset(const VrdDirtylog *log); /* bytes */
+uint64_t
+vrd_dirtylog_generation(const VrdDirtylog *log); /* counts logs of this process */
 /* Device and inode are the same, and size and offset. */
 gboolean vrd_dirtylog_equal(const VrdDirtylog *a, const VrdDirtylog *b);
 

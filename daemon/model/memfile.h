@@ -22,4 +22,5 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrdMemfile, vrd_memfile_unref)
 int vrd_memfile_fd(const VrdMemfile *file); /* (borrowed) */
 dev_t vrd_memfile_device(const VrdMemfile *file);
 ino_t vrd_memfile_inode(const VrdMemfile *file);
-guint64 vrd_memfile_size(const VrdMemfile *file); /* bytes, now; 0 if it cannot be asked */
+guint64
+vrd_memfile_size(const VrdMemfile *file); /* bytes, now; 0 if it cannot be asked */

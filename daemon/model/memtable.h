@@ -39,7 +39,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrdMemtable, vrd_memtable_unref)
  */
 gboolean vrd_memtable_add(VrdMemtable *table, const VrdMemregion *region, GError **error);
 
-/* Remove the region with these guest address, user address and size (VRD_ERROR_PROTOCOL). */
+/* Remove the region with these guest address, user address and size (VRD_ERROR_PROTOCOL).
+ */
 gboolean vrd_memtable_remove(VrdMemtable *table, uint64_t guest_addr, uint64_t user_addr,
                              uint64_t size, GError **error);
 

@@ -14,7 +14,8 @@
 typedef struct {
     uint64_t features;
     uint64_t protocol_features;
-    uint64_t n_queues;    /* as GET_QUEUE_NUM says it (rings, or pairs for some); 0: unknown */
+    uint64_t
+        n_queues; /* as GET_QUEUE_NUM says it (rings, or pairs for some); 0: unknown */
     uint64_t n_mem_slots; /* as GET_MAX_MEM_SLOTS says it; 0: unknown */
 } VrdOffer;
 
@@ -32,7 +33,8 @@ VrdOffer vrd_offer_to_vmm(const VrdOffer *backend, VrdKind kind, uint64_t hidden
  * vrd_offer_covers - can this backend stand in for what a VMM has been promised?
  * @features, @protocol_features: what the VMM acked
  *
- * Returns: TRUE, or FALSE with @error set (VRD_ERROR_UNSUPPORTED) naming the missing bits.
+ * Returns: TRUE, or FALSE with @error set (VRD_ERROR_UNSUPPORTED) naming the missing
+ * bits.
  */
 gboolean vrd_offer_covers(const VrdOffer *backend, VrdKind kind, uint64_t features,
                           uint64_t protocol_features, unsigned n_rings, GError **error);

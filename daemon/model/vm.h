@@ -10,8 +10,9 @@
 /* One guest: owns its devices' one memory table and, while logging, its one dirty log. */
 struct VrdVm {
     char *name;
-    char *uuid;          /* lower case; NULL: not known */
-    GPtrArray *devices;  /* (element-type VrdDevice, borrowed: they own a reference on us) */
+    char *uuid; /* lower case; NULL: not known */
+    GPtrArray
+        *devices; /* (element-type VrdDevice, borrowed: they own a reference on us) */
     const VrdVmObserver *observer; /* (borrowed, nullable) */
     gpointer observer_data;
     int n_refs;
