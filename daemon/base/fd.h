@@ -12,12 +12,12 @@
 /* What a foreign descriptor is, found out without a call that could block on it. */
 typedef enum {
     VRD_FD_UNKNOWN,
-    VRD_FD_SHM,     /* memfd, tmpfs or hugetlbfs file: F_GET_SEALS answers */
+    VRD_FD_SHM, /* memfd, tmpfs or hugetlbfs file: F_GET_SEALS answers */
     VRD_FD_EVENTFD,
     VRD_FD_SOCKET,
     VRD_FD_PIPE,
-    VRD_FD_FILE,    /* any other file with a path: disk file, directory, device, FUSE */
-    VRD_FD_ANON,    /* another anonymous inode: epoll, timerfd, userfaultfd... */
+    VRD_FD_FILE, /* any other file with a path: disk file, directory, device, FUSE */
+    VRD_FD_ANON, /* another anonymous inode: epoll, timerfd, userfaultfd... */
 } VrdFdKind;
 
 VrdFdKind vrd_fd_kind(int fd);

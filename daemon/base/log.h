@@ -26,7 +26,7 @@ typedef struct {
     unsigned suppressed;
 } VrdLogLimit;
 
-#define VRD_LOG_LIMIT_LINES 10u
+#define VRD_LOG_LIMIT_LINES       10u
 #define VRD_LOG_LIMIT_INTERVAL_US (60u * G_USEC_PER_SEC)
 
 void vrd_log_set_level(int level); /* LOG_ERR ... LOG_DEBUG; default LOG_INFO */
@@ -42,13 +42,13 @@ void vrd_log_write(int level, const VrdLogSubject *subject, const char *format, 
 void vrd_log_limited(VrdLogLimit *limit, int level, const VrdLogSubject *subject,
                      const char *format, ...) G_GNUC_PRINTF(4, 5);
 
-#define vrd_log_error(subject_, ...) vrd_log_write(LOG_ERR, subject_, __VA_ARGS__)
+#define vrd_log_error(subject_, ...)   vrd_log_write(LOG_ERR, subject_, __VA_ARGS__)
 #define vrd_log_warning(subject_, ...) vrd_log_write(LOG_WARNING, subject_, __VA_ARGS__)
-#define vrd_log_notice(subject_, ...) vrd_log_write(LOG_NOTICE, subject_, __VA_ARGS__)
-#define vrd_log_info(subject_, ...) vrd_log_write(LOG_INFO, subject_, __VA_ARGS__)
-#define vrd_log_debug(subject_, ...)                              \
-    do {                                                          \
-        if (vrd_log_wants(LOG_DEBUG)) {                           \
-            vrd_log_write(LOG_DEBUG, subject_, __VA_ARGS__);      \
-        }                                                         \
+#define vrd_log_notice(subject_, ...)  vrd_log_write(LOG_NOTICE, subject_, __VA_ARGS__)
+#define vrd_log_info(subject_, ...)    vrd_log_write(LOG_INFO, subject_, __VA_ARGS__)
+#define vrd_log_debug(subject_, ...)                                                     \
+    do {                                                                                 \
+        if (vrd_log_wants(LOG_DEBUG)) {                                                  \
+            vrd_log_write(LOG_DEBUG, subject_, __VA_ARGS__);                             \
+        }                                                                                \
     } while (0)

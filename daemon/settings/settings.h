@@ -25,9 +25,9 @@ typedef struct {
 } VrdSettingsDeadlines;
 
 typedef struct {
-    uid_t owner;  /* (uid_t) -1: ours */
-    gid_t group;  /* (gid_t) -1: ours */
-    mode_t mode;  /* 0660 */
+    uid_t owner; /* (uid_t) -1: ours */
+    gid_t group; /* (gid_t) -1: ours */
+    mode_t mode; /* 0660 */
 } VrdSettingsAccess;
 
 typedef enum {
@@ -38,9 +38,9 @@ typedef enum {
 /* One side of a device. */
 typedef struct {
     VrdSettingsRole role; /* default: VMM listens, backend is dialled */
-    char *path;           /* absolute; NULL: RUNTIME/vmm/NAME.sock, RUNTIME/backend/NAME.sock */
+    char *path; /* absolute; NULL: RUNTIME/vmm/NAME.sock, RUNTIME/backend/NAME.sock */
     VrdSettingsAccess access; /* of a socket that vringd makes */
-    uid_t peer_uid;           /* (uid_t) -1: any; else the only uid allowed at the other end */
+    uid_t peer_uid; /* (uid_t) -1: any; else the only uid allowed at the other end */
 } VrdSettingsSide;
 
 /* What a device offers while its backend has not been met: section [Profile]. */
@@ -55,24 +55,25 @@ typedef struct {
 } VrdSettingsProfile;
 
 typedef struct {
-    char *name;      /* of the file, without .conf: unique on this host; [A-Za-z0-9._-]{1,64} */
-    char *file;      /* where it was read from, for messages */
-    char *vm_name;   /* VM=; same characters as name */
-    char *vm_uuid;   /* UUID=, lower case, or NULL; one file gives it for the whole VM */
-    char *device;    /* Name= within the VM; default: name */
-    VrdKind kind;    /* Kind=net|blk|scsi|fs|generic */
-    uint32_t n_queues_max; /* Queues=, rings at most, 1 to 256; default 256 */
+    char
+        *name; /* of the file, without .conf: unique on this host; [A-Za-z0-9._-]{1,64} */
+    char *file;    /* where it was read from, for messages */
+    char *vm_name; /* VM=; same characters as name */
+    char *vm_uuid; /* UUID=, lower case, or NULL; one file gives it for the whole VM */
+    char *device;  /* Name= within the VM; default: name */
+    VrdKind kind;  /* Kind=net|blk|scsi|fs|generic */
+    uint32_t n_queues_max;             /* Queues=, rings at most, 1 to 256; default 256 */
     uint64_t hidden_features;          /* HideFeatures=, names or 0x number */
     uint64_t hidden_protocol_features; /* HideProtocolFeatures= */
     VrdSettingsSide vmm;               /* section [VMM] */
     VrdSettingsSide backend;           /* section [Backend] */
-    VrdSettingsDeadlines deadlines;    /* section [Deadlines], over those of vringd.conf */
-    VrdSettingsProfile profile;        /* section [Profile] */
+    VrdSettingsDeadlines deadlines; /* section [Deadlines], over those of vringd.conf */
+    VrdSettingsProfile profile;     /* section [Profile] */
 } VrdSettingsDevice;
 
 typedef struct {
-    int log_level;    /* LogLevel=debug|info|notice|warning|err */
-    char *bus;        /* Bus=system|user|none|ADDRESS; default system */
+    int log_level;                  /* LogLevel=debug|info|notice|warning|err */
+    char *bus;                      /* Bus=system|user|none|ADDRESS; default system */
     uint32_t n_devices_max;         /* MaxDevices=, 1024 */
     VrdSettingsAccess access;       /* SocketOwner=, SocketGroup=, SocketMode= */
     VrdSettingsDeadlines deadlines; /* section [Deadlines] */
@@ -99,4 +100,5 @@ VrdSettingsDevice *vrd_settings_device_copy(const VrdSettingsDevice *device);
 void vrd_settings_device_free(VrdSettingsDevice *device);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrdSettingsDevice, vrd_settings_device_free)
 /* TRUE if nothing differs that matters to a running device (file name aside). */
-gboolean vrd_settings_device_equal(const VrdSettingsDevice *a, const VrdSettingsDevice *b);
+gboolean vrd_settings_device_equal(const VrdSettingsDevice *a,
+                                   const VrdSettingsDevice *b);

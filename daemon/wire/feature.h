@@ -20,11 +20,11 @@ typedef enum {
 } VrdProtocolFeature;
 
 /* virtio feature bits that vringd itself looks at */
-#define VRD_VIRTIO_F_LOG_ALL 26
+#define VRD_VIRTIO_F_LOG_ALL           26
 #define VRD_VIRTIO_F_PROTOCOL_FEATURES 30
-#define VRD_VIRTIO_F_VERSION_1 32
-#define VRD_VIRTIO_F_IOMMU_PLATFORM 33
-#define VRD_VIRTIO_F_RING_PACKED 34
+#define VRD_VIRTIO_F_VERSION_1         32
+#define VRD_VIRTIO_F_IOMMU_PLATFORM    33
+#define VRD_VIRTIO_F_RING_PACKED       34
 
 typedef enum {
     VRD_KIND_GENERIC,

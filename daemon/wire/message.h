@@ -9,14 +9,14 @@
  * No socket, no state.
  */
 #define VRD_MESSAGE_HEADER_BYTES 12u
-#define VRD_MESSAGE_PAYLOAD_MAX 4096u /* bytes */
-#define VRD_MESSAGE_FDS_MAX 8u
+#define VRD_MESSAGE_PAYLOAD_MAX  4096u /* bytes */
+#define VRD_MESSAGE_FDS_MAX      8u
 
-#define VRD_MESSAGE_VERSION 0x1u
+#define VRD_MESSAGE_VERSION      0x1u
 #define VRD_MESSAGE_VERSION_MASK 0x3u
-#define VRD_MESSAGE_REPLY 0x4u
-#define VRD_MESSAGE_NEED_REPLY 0x8u
-#define VRD_MESSAGE_FLAGS_MASK 0xfu
+#define VRD_MESSAGE_REPLY        0x4u
+#define VRD_MESSAGE_NEED_REPLY   0x8u
+#define VRD_MESSAGE_FLAGS_MASK   0xfu
 
 typedef struct {
     uint32_t request;

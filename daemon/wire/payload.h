@@ -87,8 +87,8 @@ typedef struct {
 } VrdPayloadUuid; /* spec "VhostUserShared" */
 
 typedef struct {
-    uint32_t direction; /* 0 save, 1 load */
-    uint32_t phase;     /* 0 stopped */
+    uint32_t direction;  /* 0 save, 1 load */
+    uint32_t phase;      /* 0 stopped */
 } VrdPayloadDeviceState; /* spec "Device state transfer parameters" */
 
 typedef struct {
@@ -110,13 +110,13 @@ typedef struct {
 
 /* u64: bits 0-7 ring index, bit 8 no descriptor (spec "A vring descriptor index") */
 #define VRD_PAYLOAD_RING_MASK 0xffu
-#define VRD_PAYLOAD_NOFD 0x100u
+#define VRD_PAYLOAD_NOFD      0x100u
 
 uint64_t vrd_payload_get_u64(const VrdMessage *message);
 void vrd_payload_put_u64(VrdMessage *message, uint64_t value);
 
-#define VRD_PAYLOAD_CODEC(name_, type_)                                    \
-    void vrd_payload_get_##name_(const VrdMessage *message, type_ *value); \
+#define VRD_PAYLOAD_CODEC(name_, type_)                                                  \
+    void vrd_payload_get_##name_(const VrdMessage *message, type_ *value);               \
     void vrd_payload_put_##name_(VrdMessage *message, const type_ *value);
 
 VRD_PAYLOAD_CODEC(state, VrdPayloadState)

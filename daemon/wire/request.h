@@ -16,7 +16,7 @@
 typedef enum {
     VRD_ANSWER_NONE,  /* an ack (u64, 0 = success) only when NEED_REPLY is set */
     VRD_ANSWER_VALUE, /* always a reply with a payload of its own */
-    VRD_ANSWER_LOG,   /* SET_LOG_BASE: a reply when LOG_SHMFD is negotiated, else as NONE */
+    VRD_ANSWER_LOG, /* SET_LOG_BASE: a reply when LOG_SHMFD is negotiated, else as NONE */
 } VrdAnswer;
 
 /* What should have happened on the connection before a message; not all front-ends do. */
@@ -40,7 +40,7 @@ typedef struct {
     const char *section; /* title in the specification */
 } VrdRequest;
 
-#define VRD_REQUEST_MAX 44u
+#define VRD_REQUEST_MAX         44u
 #define VRD_BACKEND_REQUEST_MAX 10u
 
 /* Numbers: VRD_REQUEST_GET_FEATURES = 1 ..., VRD_BACKEND_REQUEST_IOTLB_MSG = 1 ... */
@@ -68,8 +68,8 @@ const char *vrd_request_backend_name(uint32_t id);
  * vrd_request_check - hold a front-end message against its row
  * @message: from a VMM
  *
- * Number, flags (version 1, no REPLY, no reserved bits), exact payload size (also where it
- * depends on a count inside), number of descriptors (also where it depends on the
+ * Number, flags (version 1, no REPLY, no reserved bits), exact payload size (also where
+ * it depends on a count inside), number of descriptors (also where it depends on the
  * no-descriptor bit). Gates and stages are the caller's, who knows what was negotiated.
  *
  * Returns: TRUE, or FALSE with @error set (VRD_ERROR_PROTOCOL, or VRD_ERROR_UNSUPPORTED
