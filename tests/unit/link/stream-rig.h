@@ -5,7 +5,7 @@
 
 #include "base/fd.h"
 #include "link/stream.h"
-#include "rig.h"
+#include "link-rig.h"
 
 #define MESSAGE_BYTES 20u /* header and a u64 */
 #define V1            VRD_MESSAGE_VERSION

@@ -3,7 +3,7 @@
 #include "link/call.h"
 
 #include "base/fd.h"
-#include "rig.h"
+#include "link-rig.h"
 #include "wire/payload.h"
 #include "wire/request.h"
 

@@ -6,7 +6,7 @@
 #include <sys/un.h>
 
 #include "base/fd.h"
-#include "rig.h"
+#include "link-rig.h"
 
 typedef struct {
     sd_event *event;

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 
 #include "base/fd.h"
-#include "rig.h"
+#include "link-rig.h"
 
 static const VrdListenerAccess plain = {
     .owner = (uid_t) -1, .group = (gid_t) -1, .mode = 0660};

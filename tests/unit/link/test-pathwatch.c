@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "rig.h"
+#include "link-rig.h"
 
 typedef struct {
     sd_event *event;

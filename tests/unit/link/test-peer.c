@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "link/peer.h"
 
-#include "rig.h"
+#include "link-rig.h"
 
 static void
 test_the_peer_of_a_socketpair_is_this_process(void)
