@@ -167,12 +167,20 @@ static void
 on_config(VrdMessage *answer, const GError *error, gpointer user_data)
 {
     VrdBridge *bridge = user_data;
-    VrdPayloadConfig config;
+    VrdPayloadConfig config = bridge->asked_config;
 
     if (bridge->vmm == NULL || !vrd_vmm_link_is_busy(bridge->vmm)) {
         return;
     }
-    if (error != NULL || answer->size <= offsetof(VrdPayloadConfig, bytes)) {
+    if (error != NULL) {
+        /* It went away meanwhile: what it said before is the best that is known. */
+        finish_config(bridge, vrd_configspace_read(&bridge->device->config, config.offset,
+                                                   config.bytes, config.size)
+                                  ? &config
+                                  : NULL);
+        return;
+    }
+    if (answer->size <= offsetof(VrdPayloadConfig, bytes)) {
         finish_config(bridge, NULL);
         return;
     }
@@ -189,6 +197,7 @@ read_config(VrdBridge *bridge, const VrdEffect *effect)
         finish_config(bridge, NULL);
         return;
     }
+    vrd_payload_get_config(effect->message, &bridge->asked_config);
     vrd_session_request(bridge->session, effect->message,
                         bridge->settings->deadlines.ack_ms, on_config, bridge);
     vrd_bridge_backend_note_waiting(bridge);
@@ -231,6 +240,18 @@ finish_inflight(VrdBridge *bridge, const VrdPayloadInflight *geometry)
     vrd_vmm_link_finish_reply(bridge->vmm, &reply);
 }
 
+/* The backend has no region to give: the VMM goes on without one. */
+static void
+finish_no_inflight(VrdBridge *bridge, const VrdPayloadInflight *geometry)
+{
+    VrdMessage reply;
+
+    vrd_message_init(&reply, VRD_REQUEST_GET_INFLIGHT_FD);
+    vrd_payload_put_inflight(&reply, geometry);
+    vrd_bridge_backend_note_waiting(bridge);
+    vrd_vmm_link_finish_reply(bridge->vmm, &reply);
+}
+
 /* No backend to ask: a fresh region is all zeros, of a size that both sides compute. */
 static void
 make_inflight(VrdBridge *bridge, VrdPayloadInflight geometry)
@@ -265,16 +286,24 @@ on_inflight(VrdMessage *answer, const GError *error, gpointer user_data)
         return;
     }
     if (error != NULL) {
-        vrd_vmm_link_finish(bridge->vmm, error);
+        make_inflight(bridge, bridge->asked_inflight);
         return;
     }
     vrd_payload_get_inflight(answer, &geometry);
+    if (geometry.mmap_size == 0 && answer->n_fds == 0) {
+        finish_no_inflight(bridge, &geometry);
+        return;
+    }
     if (answer->n_fds != 1 ||
         !vrd_inflight_check(answer->fds[0], &geometry, vrd_device_is_packed(device),
                             VRD_DEVICE_RINGS_MAX, &wrong)) {
+        if (wrong == NULL) {
+            wrong = g_error_new(VRD_ERROR, VRD_ERROR_PROTOCOL,
+                                "%u descriptors, allowed is 1", answer->n_fds);
+        }
         g_prefix_error(&wrong, "answer to GET_INFLIGHT_FD: ");
-        vrd_vmm_link_finish(bridge->vmm, wrong);
         vrd_session_fail(bridge->session, wrong);
+        make_inflight(bridge, bridge->asked_inflight);
         return;
     }
     vrd_inflight_set(&device->inflight, vrd_message_take_fd(answer, 0), &geometry);
@@ -284,16 +313,14 @@ on_inflight(VrdMessage *answer, const GError *error, gpointer user_data)
 static void
 get_inflight(VrdBridge *bridge, const VrdEffect *effect)
 {
-    VrdPayloadInflight geometry;
-
-    if (bridge->is_attached) {
-        vrd_session_request(bridge->session, effect->message,
-                            bridge->settings->deadlines.ack_ms, on_inflight, bridge);
-        vrd_bridge_backend_note_waiting(bridge);
+    vrd_payload_get_inflight(effect->message, &bridge->asked_inflight);
+    if (!bridge->is_attached) {
+        make_inflight(bridge, bridge->asked_inflight);
         return;
     }
-    vrd_payload_get_inflight(effect->message, &geometry);
-    make_inflight(bridge, geometry);
+    vrd_session_request(bridge->session, effect->message,
+                        bridge->settings->deadlines.ack_ms, on_inflight, bridge);
+    vrd_bridge_backend_note_waiting(bridge);
 }
 
 static void

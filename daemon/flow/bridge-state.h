@@ -7,6 +7,7 @@
 #include "flow/channel.h"
 #include "flow/door.h"
 #include "vmm/vmm-link.h"
+#include "wire/payload.h"
 
 /* Inside of a bridge, shared by the files bridge*.c and by no other. */
 struct VrdBridge {
@@ -20,9 +21,11 @@ struct VrdBridge {
     int waiting_vmm_fd;            /* a VMM that waits for the backend's first offer */
     sd_event_source *waiting_time; /* how long it may */
     uint32_t stopping_ring;        /* of the GET_VRING_BASE in work */
-    uint32_t synced_request;       /* of the request in work that the backend follows */
-    gboolean is_vmm_waiting;       /* for its outcome */
-    VrdChannel *channel;           /* while a VMM is there */
+    VrdPayloadConfig asked_config; /* of the GET_CONFIG in work */
+    VrdPayloadInflight asked_inflight; /* of the GET_INFLIGHT_FD in work */
+    uint32_t synced_request; /* of the request in work that the backend follows */
+    gboolean is_vmm_waiting; /* for its outcome */
+    VrdChannel *channel;     /* while a VMM is there */
 
     VrdSession *session;
     gboolean is_attached;   /* the session follows the model */
