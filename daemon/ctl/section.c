@@ -94,7 +94,7 @@ print_features(GVariant *properties, const char *label, const char *number,
             g_print("\n    %*s", LABEL_WIDTH, "");
             column = LABEL_WIDTH + 4;
         }
-        g_print("%s ", names[i]);
+        g_print("%s%s", column > LABEL_WIDTH + 4 ? " " : "", names[i]);
         column += length;
     }
     g_print("\n");

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "rig.h"
+#include "bus-rig.h"
 
 static gboolean
 is_on_bus(Rig *rig)

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rig.h"
+#include "bus-rig.h"
 
 #define DEVICE "org.vringd1.Device"
 #define PATH   "/org/vringd1/vm/web1/net0"

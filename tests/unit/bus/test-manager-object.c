@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
-#include "rig.h"
+#include "bus-rig.h"
 
 #define MANAGER "org.vringd1.Manager"
 #define UUID    "6f1c0c8e-7a1d-4f0c-9a55-2f1d3f0a9b11"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
-#include "rig.h"
+#include "bus-rig.h"
 
 #define UUID    "6f1c0c8e-7a1d-4f0c-9a55-2f1d3f0a9b11"
 #define VM_PATH "/org/vringd1/vm/_6f1c0c8e_7a1d_4f0c_9a55_2f1d3f0a9b11"

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "rig.h"
+#include "bus-rig.h"
 
 #define VM_PATH "/org/vringd1/vm/web1"
 #define VM      "org.vringd1.VM"
