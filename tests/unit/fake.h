@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 
 #include "base/fd.h"
-#include "link/rig.h"
+#include "link/link-rig.h"
 #include "wire/feature.h"
 #include "wire/payload.h"
 #include "wire/request.h"

@@ -2,7 +2,7 @@
 /* Rings towards a backend: all of a ring at its start, then only what changes. */
 #include "backend/apply-ring.h"
 
-#include "rig.h"
+#include "backend-rig.h"
 
 static VrdRing *
 ring0(Rig *rig)

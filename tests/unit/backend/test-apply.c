@@ -2,7 +2,7 @@
 /* The order of what a backend is told, and that only a difference is told again. */
 #include "backend/apply.h"
 
-#include "rig.h"
+#include "backend-rig.h"
 
 static void
 sync_all(Rig *rig)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One connection with a backend: negotiation, drain, reset, loss. */
-#include "rig.h"
+#include "backend-rig.h"
 
 #include "base/clock.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The backend's side of a device: loss, replay, refusal, quarantine. */
-#include "rig.h"
+#include "flow-rig.h"
 
 /* Turn the loop until somebody has written to an eventfd. */
 static void

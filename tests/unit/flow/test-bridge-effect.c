@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a VMM's requests ask for, with a backend that does it, and with one that dies. */
-#include "rig.h"
+#include "flow-rig.h"
 
 /* The backend is lost at @request; then a new one is there and all goes on. */
 static void

@@ -2,7 +2,7 @@
 /* The VMM's side of a device: who is let in, when, and what is left when it goes. */
 #include "flow/bridge.h"
 
-#include "rig.h"
+#include "flow-rig.h"
 
 static void
 set_profile(VrdSettingsDevice *device, uint64_t features, uint64_t protocol_features)

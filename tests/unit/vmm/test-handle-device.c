@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What concerns the device as a whole, as a VMM asks for it. */
-#include "rig.h"
+#include "vmm-rig.h"
 
 static void
 test_config_that_may_have_changed_is_asked_for(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Features, protocol features and the owner, as a VMM sets them. */
-#include "rig.h"
+#include "vmm-rig.h"
 
 static void
 test_offer_is_answered(void)

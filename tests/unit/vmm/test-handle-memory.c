@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory tables and the dirty log, as a VMM sets them. */
-#include "rig.h"
+#include "vmm-rig.h"
 
 static unsigned
 n_regions(const Rig *rig)

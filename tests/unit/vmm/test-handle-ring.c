@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Rings, as a VMM sets them up, starts and stops them. */
-#include "rig.h"
+#include "vmm-rig.h"
 
 static const VrdRing *
 ring(const Rig *rig, uint32_t index)

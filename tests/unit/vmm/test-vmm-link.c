@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The link itself: who hears a refusal, in what order, and when the socket goes. */
-#include "rig.h"
+#include "vmm-rig.h"
 
 static void
 test_reply_comes_without_being_asked_for(void)
