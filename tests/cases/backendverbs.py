@@ -96,6 +96,8 @@ class BackendStatements:
         for key, encoder in vhostwire.ENCODERS.items():
             if key in given and last.payload != encoder(given[key]):
                 raise Failure(f"the backend got the payload {last.payload.hex()}")
+        if "fds" in given and len(last.inodes) != number(given["fds"]):
+            raise Failure(f"the backend got {len(last.inodes)} descriptors")
         if "same" in given:
             status = os.fstat(self.kept_fds[given["same"].lstrip("@")])
             if (status.st_dev, status.st_ino) not in last.inodes:

@@ -215,8 +215,8 @@ def release():
     while _DEFERRED:
         try:
             os.close(_DEFERRED.pop())
-        except ConnectionAbortedError:
-            pass  # what FUSE says once its connection is cut; the descriptor is gone
+        except OSError:
+            pass  # FUSE says so once its connection is cut; the descriptor is gone
     _BLOCKING.clear()
 
 

@@ -157,11 +157,14 @@ class World(BackendStatements):
             raise ScriptError("no peer yet")
         return self.current
 
-    def end(self):
-        """Everything of the script is closed, first what a descriptor could block on."""
+    def end_peers(self):
+        """All sockets of the script are closed, after what a descriptor could block on."""
         fdkinds.release()
         for peer in self.peers.values():
             peer.end()
+
+    def end(self):
+        self.end_peers()
         if self.backend is not None:
             self.backend.stop()
             self.backend = None
@@ -207,8 +210,17 @@ class World(BackendStatements):
             fdkinds.close(self.kept_fds.pop(words[0]))
         self.kept_fds[words[0]] = fdkinds.make(words[2])
 
+    def _kept(self, name):
+        return self.kept_fds[name.lstrip("@")]
+
     def do_truncate(self, words):
-        os.ftruncate(self.kept_fds[words[0]], number(words[1]))
+        os.ftruncate(self._kept(words[0]), number(words[1]))
+
+    def do_blocks(self, words):
+        """blocks @NAME N: N blocks of 512 bytes of the file are allocated"""
+        blocks = os.fstat(self._kept(words[0])).st_blocks
+        if blocks != number(words[1]):
+            raise Failure(f"{blocks} blocks are allocated")
 
     def do_close_fd(self, words):
         fdkinds.close(self.kept_fds.pop(words[0]))
