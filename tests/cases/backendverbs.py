@@ -84,6 +84,10 @@ class BackendStatements:
         if not self.backend.wait_connections(number(words[0]), self._within(options(words[1:]))):
             raise Failure(f"the backend was connected to {self.backend.n_connections} times")
 
+    def backend_connections_at_most(self, words):
+        if self.backend.n_connections > number(words[0]):
+            raise Failure(f"the backend was connected to {self.backend.n_connections} times")
+
     def backend_saw(self, words):
         """backend saw NAME [count=N | min=N] [within=ms] [PAYLOAD=..] [same=@NAME]"""
         given = options(words[1:])
@@ -111,6 +115,7 @@ class BackendStatements:
         """backend send NAME ...: a message of the script's own from the automatic backend"""
         message, given = self.build(words, Peer("backend", asks=False))
         fds, ours = self._fds(given.get("fds", ""))
-        self.backend.send(message.encode(), fds)
+        data = message.encode()
+        self.backend.send(data[:number(given["only"])] if "only" in given else data, fds)
         for fd in ours:
             fdkinds.close(fd)

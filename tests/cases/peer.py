@@ -95,8 +95,8 @@ class World(BackendStatements):
             self.simple(word, words, statement)
 
     def simple(self, word, words, statement):
-        if word == "as":
-            self._as(words, statement)
+        if word in ("as", "must-fail"):
+            (self._as if word == "as" else self._must_fail)(words, statement)
             return
         handler = getattr(self, "do_" + word.replace("-", "_"), None)
         if handler is None:
@@ -151,6 +151,14 @@ class World(BackendStatements):
                     self.simple(words[1], words[2:], statement)
             finally:
                 self.current = saved
+
+    def _must_fail(self, words, statement):
+        """must-fail STATEMENT: passes if the statement does not; tests of the peers"""
+        try:
+            self.simple(words[0], words[1:], statement)
+        except (Failure, WireError):
+            return
+        raise Failure("it did not fail")
 
     def peer(self):
         if self.current is None:
@@ -212,6 +220,19 @@ class World(BackendStatements):
 
     def _kept(self, name):
         return self.kept_fds[name.lstrip("@")]
+
+    def do_symlink(self, words):
+        """symlink TARGET PATH"""
+        pathlib.Path(words[1]).unlink(missing_ok=True)
+        os.symlink(words[0], words[1])
+
+    def do_unlink(self, words):
+        os.unlink(words[0])
+
+    def do_stale_socket(self, words):
+        """stale-socket PATH: what a dead listener leaves behind"""
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(words[0])
 
     def do_truncate(self, words):
         os.ftruncate(self._kept(words[0]), number(words[1]))
