@@ -2,7 +2,7 @@
 """
 A process in the middle that misbehaves on purpose: it hides the dirty log from the
 backend, answers late or goes away in mid-handshake. It carries whole messages with their
-descriptors, and nothing else is changed.
+descriptors, and nothing else is changed. With no fault asked for it is a recorder.
 """
 
 import os
@@ -48,7 +48,8 @@ class Relay:
     delay: {request: seconds} before a request goes on
     hang_up_at: the request at which the first connection is closed, on both sides
 
-    `seen` is every request so far, `answers` the last answer to each.
+    `seen` is every request so far, `answers` the last answer to each, `log` all messages
+    as (time, 'request' or 'answer', number, flags), noted before they go on.
     """
 
     def __init__(self, case, front, back, hide_log=False, delay=None, hang_up_at=None):
@@ -58,6 +59,7 @@ class Relay:
         self.hang_up_at = hang_up_at
         self.seen = []
         self.answers = {}
+        self.log = []
         self.open = []
         if os.path.exists(front):
             os.unlink(front)
@@ -110,6 +112,7 @@ class Relay:
             while True:
                 request, flags, payload, descriptors = _receive(front)
                 self.seen.append(request)
+                self.log.append((time.monotonic(), 'request', request, flags))
                 if request in self.delay:
                     time.sleep(self.delay[request])
                 if request == self.hang_up_at:
@@ -143,6 +146,7 @@ class Relay:
             while True:
                 message = _receive(back)
                 self.answers[message[0]] = message[2]
+                self.log.append((time.monotonic(), 'answer') + message[:2])
                 with to_front:
                     self._send(front, *message)
         except (Ended, OSError):
