@@ -63,10 +63,11 @@ def blk_with_four_queues_forwards_at_most_12(case):
     wait_path(backend_path)
     route.start()
     route.wait_backend(device)
+    # Two CPUs use two of the queues: of 16 SET_VRING_ENABLE 10 are for queues without a ring.
     guest = qemu.Guest(case, 'guest', qemu.blk(vmm_path, queues=4, bootindex=1), jobs='blk',
-                       cpus=4)
+                       cpus=2)
     found = guest.says(r'blk (ok|bad).*queues=(\d+)', 30)
-    tap.equal(found.groups(), ('ok', '4'), 'outcome and queues')
+    tap.equal(found.groups(), ('ok', '2'), 'outcome and queues')
     tap.equal(guest.join(20), 0, "QEMU's exit status")
     hold(recorders, 10, 12)
 
