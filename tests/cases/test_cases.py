@@ -228,7 +228,7 @@ class Runner:
         if daemon.process.find(SANITIZER.pattern):
             raise Failure("sanitizer report\n" + daemon.process.tail(60))
         try:
-            wait_for("descriptors", lambda: daemon.process.descriptors() == before, 4, 0.01)
+            wait_for("descriptors", lambda: daemon.descriptors() == before, 4, 0.01)
         except RigFailure:
             raise Failure(f"vringd has {daemon.process.descriptors()} descriptors, had {before}"
                           f"\n{daemon.process.tail(12)}") from None
