@@ -4,8 +4,8 @@
 /* A stream at one end of a socketpair, the test at the other. */
 
 #include "base/fd.h"
-#include "link/stream.h"
 #include "link-rig.h"
+#include "link/stream.h"
 
 #define MESSAGE_BYTES 20u /* header and a u64 */
 #define V1            VRD_MESSAGE_VERSION
