@@ -266,7 +266,7 @@ start_loop(Daemon *daemon, GError **error)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    if ((r = sd_event_default(&daemon->event)) < 0 ||
+    if ((r = sd_event_new(&daemon->event)) < 0 ||
         (r = sd_event_add_signal(daemon->event, NULL, SIGTERM, on_stop_signal, daemon)) <
             0 ||
         (r = sd_event_add_signal(daemon->event, NULL, SIGINT, on_stop_signal, daemon)) <

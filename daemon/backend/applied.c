@@ -25,6 +25,17 @@ vrd_applied_ring(VrdApplied *applied, uint32_t index)
     return &applied->rings[index];
 }
 
+gboolean
+vrd_applied_is_started(const VrdApplied *applied)
+{
+    for (unsigned i = 0; i < applied->n_rings; i++) {
+        if (applied->rings[i].started) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
 void
 vrd_applied_reset(VrdApplied *applied)
 {

@@ -35,5 +35,6 @@ typedef struct {
 void vrd_applied_clear(VrdApplied *applied);
 /* (borrowed, until the next call) made if it is not there */
 VrdAppliedRing *vrd_applied_ring(VrdApplied *applied, uint32_t index);
+gboolean vrd_applied_is_started(const VrdApplied *applied); /* a ring of it is */
 /* After RESET_DEVICE: rings, features, in-flight region and status are forgotten. */
 void vrd_applied_reset(VrdApplied *applied);

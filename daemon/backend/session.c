@@ -369,22 +369,31 @@ stop_next(Open *open)
     vrd_call_send(session->call, &message, session->deadlines.ack_ms, on_reset, open);
 }
 
-void
+gboolean
 vrd_session_reset(VrdSession *session, VrdSessionDone done, gpointer user_data)
 {
-    Open *open = open_new(session, user_data);
+    gboolean has_reset = vrd_device_backend_has(session->device,
+                                                VRD_PROTOCOL_F_RESET_DEVICE);
     VrdMessage message;
+    Open *open;
 
+    /* QEMU resets idle devices again and again and then waits for the next answer. */
+    if (!has_reset && !vrd_applied_is_started(&session->applied)) {
+        vrd_applied_reset(&session->applied);
+        return FALSE;
+    }
     session->is_used = TRUE;
+    open = open_new(session, user_data);
     open->done = done;
-    if (!vrd_device_backend_has(session->device, VRD_PROTOCOL_F_RESET_DEVICE)) {
+    if (!has_reset) {
         stop_next(open);
-        return;
+        return TRUE;
     }
     vrd_message_init(&message, VRD_REQUEST_RESET_DEVICE);
     vrd_call_send(session->call, &message, VRD_CALL_NO_DEADLINE, NULL, NULL);
     vrd_message_init(&message, VRD_REQUEST_GET_FEATURES);
     vrd_call_send(session->call, &message, session->deadlines.ack_ms, on_reset, open);
+    return TRUE;
 }
 
 static void

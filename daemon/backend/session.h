@@ -83,8 +83,12 @@ gboolean vrd_session_sync(VrdSession *session, gboolean waits, VrdSessionDone do
 void vrd_session_stop_ring(VrdSession *session, uint32_t index, VrdSessionBase done,
                            gpointer user_data);
 
-/* RESET_DEVICE where the backend has it, else all started rings are stopped. */
-void vrd_session_reset(VrdSession *session, VrdSessionDone done, gpointer user_data);
+/*
+ * vrd_session_reset - RESET_DEVICE where the backend has it, else its rings are stopped
+ *
+ * Returns: FALSE when there is nothing to stop: it is done and @done is not called.
+ */
+gboolean vrd_session_reset(VrdSession *session, VrdSessionDone done, gpointer user_data);
 
 /*
  * vrd_session_request - a request that is no state: pass it and hear the answer

@@ -141,11 +141,10 @@ on_reset(const GError *error, gpointer user_data)
 static void
 reset(VrdBridge *bridge)
 {
-    if (!bridge->is_attached) {
+    if (!bridge->is_attached || !vrd_session_reset(bridge->session, on_reset, bridge)) {
         on_reset(NULL, bridge);
         return;
     }
-    vrd_session_reset(bridge->session, on_reset, bridge);
     vrd_bridge_backend_note_waiting(bridge);
 }
 
@@ -423,6 +422,7 @@ on_config_refreshed(VrdMessage *answer, const GError *error, gpointer user_data)
     VrdPayloadConfig config;
     gboolean is_known;
 
+    vrd_bridge_backend_note_waiting(bridge);
     if (error != NULL || answer->size <= offsetof(VrdPayloadConfig, bytes)) {
         return;
     }

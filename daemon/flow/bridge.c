@@ -139,6 +139,21 @@ let_wait(VrdBridge *bridge, int fd)
     }
 }
 
+/* A VMM that comes back at once may be here before the end of its last link was read. */
+static void
+end_gone_vmm(VrdBridge *bridge)
+{
+    if (bridge->vmm != NULL && vrd_vmm_link_is_gone(bridge->vmm)) {
+        g_autoptr(GError)
+            reason = g_error_new(VRD_ERROR, VRD_ERROR_LOST, "connection closed by peer");
+
+        end_vmm(bridge, reason);
+    }
+    if (bridge->waiting_vmm_fd >= 0 && vrd_peer_is_gone(bridge->waiting_vmm_fd)) {
+        end_waiting(bridge);
+    }
+}
+
 static gboolean
 refuse_second(VrdBridge *bridge, int fd)
 {
@@ -165,6 +180,7 @@ on_vmm_connected(int fd, gpointer user_data)
 {
     VrdBridge *bridge = user_data;
 
+    end_gone_vmm(bridge);
     if (refuse_second(bridge, fd)) {
         return;
     }

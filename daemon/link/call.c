@@ -44,7 +44,9 @@ struct VrdCall {
     gboolean log_reply;
     GQueue open;            /* oldest first */
     uint64_t since_us;      /* since when the oldest is the oldest */
-    sd_event_source *timer; /* on demand: the deadline of the oldest */
+    uint64_t deadline_us;   /* of the oldest; 0: none */
+    sd_event_source *timer; /* on demand */
+    uint64_t timer_us;      /* when it goes off, at the deadline or before; 0: off */
     sd_event_source *post;  /* on demand: tells calls that were sent after the end */
     GError *reason;         /* why the connection is over */
     uint64_t n_replies;
@@ -76,31 +78,41 @@ request_name(const VrdCall *call, uint32_t request)
 
 static int on_timer(sd_event_source *source, uint64_t now_us, void *data);
 
-/* The oldest call changed: its time begins now. */
+static void
+arm_timer(VrdCall *call)
+{
+    if (!call->timer) {
+        if (sd_event_add_time(call->event, &call->timer, CLOCK_MONOTONIC,
+                              call->deadline_us, ACCURACY_US, on_timer, call) < 0) {
+            return;
+        }
+        sd_event_source_set_description(call->timer, "call-deadline");
+    } else {
+        sd_event_source_set_time(call->timer, call->deadline_us);
+        sd_event_source_set_enabled(call->timer, SD_EVENT_ONESHOT);
+    }
+    call->timer_us = call->deadline_us;
+}
+
+/*
+ * The oldest call changed: its time begins now. A timer that goes off too early is left
+ * alone, since setting it costs two system calls for each answer that comes in time.
+ */
 static void
 start_oldest(VrdCall *call)
 {
     const Open *open = g_queue_peek_head(&call->open);
-    uint64_t deadline_us;
 
+    call->since_us = open ? vrd_clock_now_us() : 0;
+    call->deadline_us = 0;
     if (!open || open->timeout_ms == VRD_CALL_NO_DEADLINE || call->reason) {
-        if (call->timer) {
-            sd_event_source_set_enabled(call->timer, SD_EVENT_OFF);
-        }
-        call->since_us = open ? vrd_clock_now_us() : 0;
         return;
     }
-    call->since_us = vrd_clock_now_us();
-    deadline_us = call->since_us + open->timeout_ms * (uint64_t) G_TIME_SPAN_MILLISECOND;
-    if (!call->timer) {
-        if (sd_event_add_time(call->event, &call->timer, CLOCK_MONOTONIC, deadline_us,
-                              ACCURACY_US, on_timer, call) >= 0) {
-            sd_event_source_set_description(call->timer, "call-deadline");
-        }
-        return;
+    call->deadline_us = call->since_us +
+                        open->timeout_ms * (uint64_t) G_TIME_SPAN_MILLISECOND;
+    if (call->timer_us == 0 || call->timer_us > call->deadline_us) {
+        arm_timer(call);
     }
-    sd_event_source_set_time(call->timer, deadline_us);
-    sd_event_source_set_enabled(call->timer, SD_EVENT_ONESHOT);
 }
 
 /* Tell the oldest call; it may send, or free @call (hold a reference). */
@@ -179,7 +191,13 @@ on_timer(sd_event_source *source, uint64_t now_us, void *data)
     const Open *open = g_queue_peek_head(&call->open);
     g_autoptr(GError) error = NULL;
 
-    if (!open) {
+    call->timer_us = 0;
+    if (!open || call->deadline_us == 0) {
+        return 0;
+    }
+    /* @now_us is when it was to go off: compared with that, no deadline is late twice. */
+    if (call->deadline_us > now_us) {
+        arm_timer(call);
         return 0;
     }
     error = g_error_new(VRD_ERROR, VRD_ERROR_TIMEOUT, "no answer to %s within %u ms",

@@ -6,6 +6,7 @@
  */
 #include "link/peer.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -36,4 +37,13 @@ vrd_peer_text(const VrdPeer *peer)
 
     return g_strdup_printf("pid %d uid %u%s%s", (int) peer->pid, peer->uid,
                            label[0] != '\0' ? " label " : "", label);
+}
+
+gboolean
+vrd_peer_is_gone(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&poll_fd, 1, 0) == 1 &&
+           (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }

@@ -14,5 +14,9 @@ typedef struct {
 
 void vrd_peer_read(int fd, VrdPeer *peer);
 
+/* TRUE if the other end is closed, or writes no more, though nobody has read its end yet.
+ */
+gboolean vrd_peer_is_gone(int fd);
+
 /* (owned) "pid 812 uid 64055", with " label ..." where there is one */
 char *vrd_peer_text(const VrdPeer *peer);

@@ -53,6 +53,7 @@ struct VrdStream {
     uint8_t doubt;      /* how many of those follow a useless second read */
     gboolean paused;
     gboolean in_turn;
+    gboolean muted; /* something to read came while resting: not to be told again */
 };
 
 static VrdMessage shared_message;
@@ -93,11 +94,17 @@ is_resting(const VrdStream *stream)
            (stream->in_turn && stream->outbox.state != VRD_OUTBOX_EMPTY);
 }
 
+/*
+ * A peer that asks and waits sends nothing while we rest: only when it does, the socket
+ * is told apart, which saves two system calls for each request.
+ */
 static void
 update_events(VrdStream *stream)
 {
-    uint32_t events = is_resting(stream) || stream->failure ? 0 : EPOLLIN;
+    uint32_t events;
 
+    stream->muted = stream->muted && is_resting(stream);
+    events = stream->muted || stream->failure ? 0 : EPOLLIN;
     if (stream->outbox.state == VRD_OUTBOX_FULL) {
         events |= EPOLLOUT;
     }
@@ -412,6 +419,9 @@ on_io(sd_event_source *source, int fd, uint32_t events, void *data)
     if (is_resting(stream) && (events & (EPOLLHUP | EPOLLERR)) && !stream->failure) {
         stream_end(stream,
                    g_error_new(VRD_ERROR, VRD_ERROR_LOST, "connection closed by peer"));
+    } else if (is_resting(stream)) {
+        stream->muted = (events & EPOLLIN) != 0;
+        update_events(stream);
     } else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
         read_turn(stream);
     }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "link/peer.h"
 #include "model/vm.h"
 #include "vmm/handle.h"
 #include "wire/payload.h"
@@ -68,6 +69,12 @@ vrd_vmm_link_device(const VrdVmmLink *link)
 }
 
 gboolean
+vrd_vmm_link_is_gone(const VrdVmmLink *link)
+{
+    return vrd_peer_is_gone(vrd_stream_fd(link->stream));
+}
+
+gboolean
 vrd_vmm_link_is_busy(const VrdVmmLink *link)
 {
     return link->busy;
@@ -83,10 +90,10 @@ end_request(VrdVmmLink *link)
 static void
 send_u64(VrdVmmLink *link, uint64_t value)
 {
-    VrdMessage request = {.request = link->request};
     VrdMessage reply;
 
-    vrd_message_init_reply(&reply, &request);
+    vrd_message_init(&reply, link->request);
+    reply.flags |= VRD_MESSAGE_REPLY;
     vrd_payload_put_u64(&reply, value);
     vrd_stream_send(link->stream, &reply);
 }

@@ -37,6 +37,9 @@ VrdVmmLink *vrd_vmm_link_new(sd_event *event, int fd, VrdDevice *device,
 void vrd_vmm_link_free(VrdVmmLink *link); /* no callback comes after it */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrdVmmLink, vrd_vmm_link_free)
 
+/* The VMM has hung up, though its end has not been read yet. */
+gboolean vrd_vmm_link_is_gone(const VrdVmmLink *link);
+
 /* A request is in work: an effect has not been finished. */
 gboolean vrd_vmm_link_is_busy(const VrdVmmLink *link);
 

@@ -318,11 +318,29 @@ test_backend_without_reset_has_its_rings_stopped(void)
     vrd_session_sync(rig.session, TRUE, on_done, &rig);
     assert_hears(&rig, "NUM:2 BASE:2 ADDR:2 CALL:2 KICK:2 ENABLE:2=1+");
     rig.n_done = 0;
-    vrd_session_reset(rig.session, on_done, &rig);
+    g_assert_true(vrd_session_reset(rig.session, on_done, &rig));
     g_assert_cmpuint(rig.n_done, ==, 0);
     assert_hears(&rig, "GET_VRING_BASE:0 GET_VRING_BASE:2 GET_FEATURES");
     g_assert_cmpuint(rig.n_done, ==, 1);
     g_assert_no_error(rig.error);
+    rig_end(&rig);
+}
+
+static void
+test_reset_of_what_is_not_started_asks_a_backend_without_reset_nothing(void)
+{
+    Rig rig;
+
+    rig_start(&rig);
+    rig_go_live(&rig, CLASSIC & ~P(RESET_DEVICE));
+    rig.n_done = 0;
+    g_assert_false(vrd_session_reset(rig.session, on_done, &rig));
+    /* all but memory is told anew */
+    vrd_device_reset(rig.device);
+    rig_start_ring(&rig, 0, TRUE);
+    vrd_session_sync(rig.session, TRUE, on_done, &rig);
+    assert_hears(&rig, "SET_FEATURES NUM:0 BASE:0 ADDR:0 CALL:0 KICK:0 ENABLE:0=1+");
+    g_assert_cmpuint(rig.n_done, ==, 1);
     rig_end(&rig);
 }
 
@@ -399,6 +417,7 @@ main(int argc, char **argv)
     ADD(drain_may_have_a_deadline);
     ADD(reset_is_passed_on);
     ADD(backend_without_reset_has_its_rings_stopped);
+    ADD(reset_of_what_is_not_started_asks_a_backend_without_reset_nothing);
     ADD(request_without_an_answer_is_acked_or_fenced);
     ADD(what_is_awaited_is_known);
     ADD(channel_that_is_replaced_or_never_told_is_closed);
