@@ -333,10 +333,11 @@ test_reset_of_what_is_not_started_asks_a_backend_without_reset_nothing(void)
 
     rig_start(&rig);
     rig_go_live(&rig, CLASSIC & ~P(RESET_DEVICE));
+    g_assert_true(vrd_session_reset(rig.session, on_done, &rig));
+    assert_hears(&rig, "GET_VRING_BASE:0 GET_FEATURES");
+    vrd_device_reset(rig.device);
     rig.n_done = 0;
     g_assert_false(vrd_session_reset(rig.session, on_done, &rig));
-    /* all but memory is told anew */
-    vrd_device_reset(rig.device);
     rig_start_ring(&rig, 0, TRUE);
     vrd_session_sync(rig.session, TRUE, on_done, &rig);
     assert_hears(&rig, "SET_FEATURES NUM:0 BASE:0 ADDR:0 CALL:0 KICK:0 ENABLE:0=1+");
