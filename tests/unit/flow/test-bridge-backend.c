@@ -52,7 +52,8 @@ test_backend_may_come_and_go_again_and_again(void)
         rig_settle(rig.event);
         assert_acked(&rig, fake_u64(VRD_REQUEST_SET_STATUS, NEED_REPLY, i));
         n = n == 0 ? rig_count_fds() : n;
-        g_assert_cmpuint(rig_count_fds(), ==, n);
+        /* closed by a child: the last one may be there for a moment */
+        rig_run_until(rig.event, rig_count_fds() <= n);
     }
     g_assert_cmpuint(rig.device->backend_n_lost, ==, 4);
     rig_close(&rig);
