@@ -117,7 +117,7 @@ def fuzz(run, tally, directory):
         corpus = os.path.join(TOP, 'tests', 'fuzz', 'corpus', name[len('fuzz-'):])
         scratch = os.path.join(TOP, directory, 'corpus-' + name)
         os.makedirs(scratch, exist_ok=True)
-        status, output = run.text([target, '-max_total_time=%d' % FUZZ_SECONDS,
+        status, output = run.text([target, '-seed=1', '-max_total_time=%d' % FUZZ_SECONDS,
                                    '-artifact_prefix=' + scratch + '/', scratch, corpus])
         if status == 0:
             tally.pass_(name)

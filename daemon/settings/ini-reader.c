@@ -34,13 +34,16 @@ vrd_ini_reader_problem(GPtrArray *problems, const char *file, unsigned line,
                        const char *format, ...)
 {
     g_autofree char *message = NULL;
+    g_autofree char *text = NULL;
     va_list args;
 
     va_start(args, format);
     message = g_strdup_vprintf(format, args);
     va_end(args);
-    g_ptr_array_add(problems, line > 0 ? g_strdup_printf("%s:%u: %s", file, line, message)
-                                       : g_strdup_printf("%s: %s", file, message));
+    text = line > 0 ? g_strdup_printf("%s:%u: %s", file, line, message)
+                    : g_strdup_printf("%s: %s", file, message);
+    /* What is quoted may have been cut within a character, or never have been text. */
+    g_ptr_array_add(problems, g_utf8_make_valid(text, -1));
 }
 
 static void
