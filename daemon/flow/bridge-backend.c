@@ -262,7 +262,7 @@ begin_session(VrdBridge *bridge, int fd)
     vrd_device_set_backend_state(device, VRD_BACKEND_NEGOTIATING, NULL);
 }
 
-/* What it waits for now, and still why the last one was lost. */
+/* Shows what it waits for beside why the last one was lost. */
 void
 vrd_bridge_backend_waiting(const char *reason, gpointer user_data)
 {

@@ -30,8 +30,11 @@ named(const VrdMessage *message, gboolean ok, GError **error)
     return ok;
 }
 
+typedef gboolean (*SetState)(VrdRing *ring, uint32_t num, gboolean packed,
+                             GError **error);
+
 static gboolean
-set_num(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error)
+set_state(VrdVmmLink *link, const VrdMessage *message, SetState set, GError **error)
 {
     VrdDevice *device = vrd_vmm_link_device(link);
     VrdPayloadState state;
@@ -40,8 +43,7 @@ set_num(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error
     vrd_payload_get_state(message, &state);
     ring = find(link, message, state.index, error);
     if (ring == NULL ||
-        !named(message,
-               vrd_ring_set_size(ring, state.num, vrd_device_is_packed(device), error),
+        !named(message, set(ring, state.num, vrd_device_is_packed(device), error),
                error)) {
         return FALSE;
     }
@@ -50,22 +52,15 @@ set_num(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error
 }
 
 static gboolean
+set_num(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error)
+{
+    return set_state(link, message, vrd_ring_set_size, error);
+}
+
+static gboolean
 set_base(VrdVmmLink *link, VrdMessage *message, VrdEffect *effect, GError **error)
 {
-    VrdDevice *device = vrd_vmm_link_device(link);
-    VrdPayloadState state;
-    VrdRing *ring;
-
-    vrd_payload_get_state(message, &state);
-    ring = find(link, message, state.index, error);
-    if (ring == NULL ||
-        !named(message,
-               vrd_ring_set_base(ring, state.num, vrd_device_is_packed(device), error),
-               error)) {
-        return FALSE;
-    }
-    vrd_device_touch(device, VRD_DEVICE_RINGS);
-    return TRUE;
+    return set_state(link, message, vrd_ring_set_base, error);
 }
 
 static gboolean
